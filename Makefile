@@ -1,0 +1,87 @@
+# Everything a developer or a new user types. `make` alone prints this list.
+#
+# On a machine with Rust (>= 1.89), Python (>= 3.11) and make, `make demo` and `make test` set up
+# all they need inside this clone (.venv, target); nothing else is touched.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+export PYO3_PYTHON := $(CURDIR)/$(BIN)/python
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+RUST_SOURCES := $(shell find rust -type f \( -name '*.rs' -o -name Cargo.toml \)) Cargo.toml Cargo.lock
+PYTHON_CODE  := python tests benches/python
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup demo test quick lint rust-test python-test fmt bench parity lock docs clean
+
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+# ---- set-up ---------------------------------------------------------------------------------
+
+# Hash-locked packages: first uv (small), then everything else with it (fast, cached).
+$(VENV)/.packages: requirements/bootstrap.lock requirements/dev.lock
+	@$(PYTHON) -c 'import sys; sys.exit("Python >= 3.11 is needed, this is " + sys.version if sys.version_info < (3, 11) else 0)'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/bootstrap.lock
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/dev.lock
+	@touch $@
+
+# The extension in release mode, the Python packages editable.
+$(VENV)/.extension: $(VENV)/.packages $(RUST_SOURCES) pyproject.toml
+	@command -v cargo >/dev/null || { echo 'cargo is needed (Rust >= 1.89)' >&2; exit 1; }
+	$(BIN)/maturin develop --release --locked --uv --quiet
+	@touch $@
+
+setup: $(VENV)/.extension ## set up .venv with the locked packages and the built extension
+
+# ---- the two promises -----------------------------------------------------------------------
+
+demo: setup ## synthetic fundus images -> shards -> a short DDP training on the CPU -> HTML report
+	@bash scripts/demo.sh
+
+test: lint rust-test python-test ## every check and test
+
+quick: setup ## the tests that take seconds
+	$(BIN)/python -m pytest -q -m 'not slow and not distributed and not slurm'
+
+# ---- parts of `make test` ---------------------------------------------------------------------
+
+lint: setup ## cargo fmt, clippy, rustdoc, ruff, mypy, stubtest
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets --quiet -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --locked --no-deps --quiet -p medprep-core
+	$(BIN)/ruff check $(PYTHON_CODE)
+	$(BIN)/ruff format --check $(PYTHON_CODE)
+	$(BIN)/mypy
+	MYPYPATH=python $(BIN)/stubtest medprep._core
+
+rust-test: ## cargo test (needs no Python)
+	cargo test --locked --quiet
+
+python-test: setup ## pytest
+	$(BIN)/python -m pytest
+
+# ---- while working ----------------------------------------------------------------------------
+
+fmt: setup ## format everything
+	cargo fmt --all
+	$(BIN)/ruff check --fix --quiet $(PYTHON_CODE)
+	$(BIN)/ruff format --quiet $(PYTHON_CODE)
+
+bench: setup ## every cargo bench
+	cargo bench --locked
+
+parity: setup ## thousands of random images and parameters against the installed OpenCV
+	$(BIN)/python tests/parity/run_parity.py
+
+lock: $(VENV)/.packages ## resolve requirements/*.lock and Cargo.lock anew
+	cd requirements && ../$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-emit-index-url --no-header bootstrap.in -o bootstrap.lock
+	$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 --all-extras pyproject.toml -o requirements/dev.lock
+	cargo update
+
+clean: ## remove what the other targets made, the environment included
+	rm -rf $(VENV) target demo dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -f python/medprep/*.so
