@@ -1,0 +1,129 @@
+//! Bytes to pixels, equal to OpenCV's `imdecode`; hostile bytes cost an error, never the process.
+//!
+//! One file, one job: [`format`](Format) sniffing, [`probe()`] (header only), [`Limits`], EXIF
+//! orientation, and one folder per file format. The JPEG decoder sits behind one function
+//! (`jpeg::decode_pixels`), so that another one can be put beside it.
+
+pub mod dicom;
+mod error;
+mod exif;
+mod format;
+mod guard;
+mod jpeg;
+mod limits;
+mod orientation;
+mod png;
+mod probe;
+
+use serde::{Deserialize, Serialize};
+
+pub use format::Format;
+pub use limits::Limits;
+pub use probe::{Probe, probe};
+
+use crate::{ImageU8, Result};
+
+/// What a decoded pixel holds; colour files are reduced and grey files are expanded to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Channels {
+    /// One value, as `cv2.imdecode(IMREAD_GRAYSCALE)`.
+    Grey,
+    /// Red, green, blue, as `cv2.imdecode(IMREAD_COLOR)` with the order reversed.
+    Rgb,
+}
+
+impl Channels {
+    /// Values per pixel: 1 or 3.
+    pub fn count(self) -> usize {
+        match self {
+            Self::Grey => 1,
+            Self::Rgb => 3,
+        }
+    }
+}
+
+/// How to treat what is not a small, healthy image.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct DecodeOptions {
+    /// Caps on what a file may ask for.
+    pub limits: Limits,
+    /// Decode what is there of a damaged JPEG instead of refusing it.
+    pub keep_damaged: bool,
+}
+
+/// What the caller must know beside the pixels.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Decoded {
+    /// Why the pixels are not to be trusted; only ever set with [`DecodeOptions::keep_damaged`].
+    pub damaged: Option<String>,
+}
+
+/// Memory reused from image to image.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    /// Pixels before the EXIF orientation is applied.
+    stored: ImageU8,
+    /// A row as the PNG file stores it; all rows when it is interlaced.
+    row: Vec<u8>,
+}
+
+/// Decodes a JPEG or PNG into `out`, upright (EXIF orientation applied), 8 bits a value.
+///
+/// Equal to `cv2.imdecode` with `IMREAD_COLOR` (in RGB order) or `IMREAD_GRAYSCALE`.
+///
+/// # Errors
+/// `Decode` for damaged bytes and unknown formats, `Limit` for files over the caps (checked before
+/// pixels are allocated), `Unsupported` for valid files of a kind this build cannot decode.
+pub fn decode_into(
+    data: &[u8],
+    channels: Channels,
+    options: &DecodeOptions,
+    scratch: &mut Scratch,
+    out: &mut ImageU8,
+) -> Result<Decoded> {
+    match Format::of(data)? {
+        Format::Jpeg => {
+            let header = jpeg::Header::read(data)?;
+            let mut damaged = None;
+            decode_upright(header.orientation, &mut scratch.stored, out, |stored| {
+                damaged = jpeg::decode(data, &header, channels, options, stored)?;
+                Ok(())
+            })?;
+            Ok(Decoded { damaged })
+        }
+        Format::Png => {
+            let header = png::Header::read(data)?;
+            let Scratch { stored, row } = scratch;
+            decode_upright(header.orientation, stored, out, |stored| {
+                png::decode(data, &header, channels, options, row, stored)
+            })?;
+            Ok(Decoded::default())
+        }
+    }
+}
+
+/// Decodes straight into `out`, or by way of `stored` when the image has to be turned.
+fn decode_upright(
+    orientation: u8,
+    stored: &mut ImageU8,
+    out: &mut ImageU8,
+    decode: impl FnOnce(&mut ImageU8) -> Result<()>,
+) -> Result<()> {
+    if orientation == 1 {
+        return decode(out);
+    }
+    decode(stored)?;
+    orientation::apply(stored, orientation, out);
+    Ok(())
+}
+
+/// [`decode_into`] with memory of its own.
+///
+/// # Errors
+/// As [`decode_into`].
+pub fn decode(data: &[u8], channels: Channels, options: &DecodeOptions) -> Result<ImageU8> {
+    let mut image = ImageU8::default();
+    decode_into(data, channels, options, &mut Scratch::default(), &mut image)?;
+    Ok(image)
+}

@@ -1,0 +1,16 @@
+//! Decode, resize, enhance and shard medical images: bit-equal to OpenCV, crash-safe, bounded in memory.
+//!
+//! The way of a sample: bytes -> [`decode`] -> [`geometry`] -> [`photometric`] (together a
+//! [`pipeline`]) -> [`shard`], driven over many images by the [`engine`]. Knows nothing of Python.
+
+pub mod decode;
+pub mod engine;
+pub mod error;
+pub mod geometry;
+pub mod image;
+pub mod photometric;
+pub mod pipeline;
+pub mod shard;
+
+pub use error::{Error, Result};
+pub use image::{Image, ImageU8, ImageU16};

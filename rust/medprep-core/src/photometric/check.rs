@@ -1,0 +1,22 @@
+//! What every photometric step asks of its image.
+
+use crate::error::{Error, Item, Result};
+use crate::image::Image;
+
+/// Refuses an empty image or one whose channels the step does not take.
+pub(super) fn check_shape<T>(
+    step: &'static str,
+    image: &Image<T>,
+    allowed_channels: &[usize],
+) -> Result<()> {
+    let fail = |reason: String| Err(Error::Step { item: Item::default(), step, reason });
+    let (height, width, channels) = image.shape();
+    if height == 0 || width == 0 {
+        return fail(format!("the image is empty ({height} x {width})"));
+    }
+    if !allowed_channels.contains(&channels) {
+        let allowed: Vec<String> = allowed_channels.iter().map(ToString::to_string).collect();
+        return fail(format!("expected {} channels, found {channels}", allowed.join(" or ")));
+    }
+    Ok(())
+}

@@ -1,0 +1,16 @@
+//! What pixel values become: Lab, CLAHE, gamma, median, bit-equal to OpenCV on x86-64; the DICOM value window.
+//!
+//! Everything takes `&src, &mut dst`; `dst` gets the shape of `src`.
+
+mod check;
+mod clahe;
+mod gamma;
+mod lab;
+mod median;
+mod window;
+
+pub use clahe::{ClaheScratch, clahe_grey_into, clahe_rgb_into, clahe_u16_into};
+pub use gamma::GammaTable;
+pub use lab::{lab_to_rgb, rgb_to_lab};
+pub use median::median3_into;
+pub use window::{Window, WindowFunction};
