@@ -1,0 +1,17 @@
+//! The pipeline: what is done to every image, as data ([`Spec`]), and the doing of it ([`apply`]).
+//!
+//! The specification is the same JSON in the plan, in the manifest and in Python; its fingerprint
+//! decides whether shards may be resumed.
+
+mod apply;
+mod canonical;
+mod show;
+mod spec;
+mod stage;
+mod step;
+
+pub use apply::{Workspace, apply};
+pub use show::{WindowChoice, show};
+pub use spec::{DType, Spec};
+pub use stage::{STAGES, Stage, StageSeconds};
+pub use step::Step;

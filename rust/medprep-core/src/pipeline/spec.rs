@@ -1,0 +1,202 @@
+//! The specification: parsed strictly, validated once, identified by its fingerprint.
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::{Step, canonical};
+use crate::decode::Channels;
+use crate::error::{Error, Result};
+
+/// The order every specification keeps.
+const ORDER: &str = "decode, resize, clahe, gamma, median";
+
+/// Type of the stored values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DType {
+    /// 0..255.
+    Uint8,
+}
+
+/// A validated pipeline specification: decode first, resize once, the others at most once.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Unchecked")]
+pub struct Spec {
+    steps: Vec<Step>,
+    dtype: DType,
+}
+
+/// What the JSON may hold before the order and the ranges are checked.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Unchecked {
+    steps: Vec<Step>,
+    dtype: DType,
+}
+
+impl TryFrom<Unchecked> for Spec {
+    type Error = Error;
+
+    fn try_from(unchecked: Unchecked) -> Result<Self> {
+        Self::new(unchecked.steps, unchecked.dtype)
+    }
+}
+
+impl Spec {
+    /// A specification of these steps.
+    ///
+    /// # Errors
+    /// `Spec` when the order or a range is wrong.
+    pub fn new(steps: Vec<Step>, dtype: DType) -> Result<Self> {
+        check_order(&steps)?;
+        steps.iter().try_for_each(Step::validate)?;
+        Ok(Self { steps, dtype })
+    }
+
+    /// Parses and validates the JSON form.
+    ///
+    /// # Errors
+    /// `Spec`, saying what was expected and what was found.
+    pub fn from_json(text: &str) -> Result<Self> {
+        serde_json::from_str(text).map_err(|e| Error::Spec(format!("pipeline specification: {e}")))
+    }
+
+    /// The steps in order.
+    pub fn steps(&self) -> &[Step] {
+        &self.steps
+    }
+
+    /// Canonical JSON: keys sorted, no spaces, floats in shortest form (`2.0`, `1.2`), ASCII.
+    pub fn canonical_json(&self) -> String {
+        canonical::to_string(self)
+    }
+
+    /// Lower-case hexadecimal SHA-256 of [`Spec::canonical_json`].
+    pub fn fingerprint(&self) -> String {
+        let digest = Sha256::digest(self.canonical_json());
+        digest.iter().fold(String::with_capacity(64), |text, byte| text + &format!("{byte:02x}"))
+    }
+
+    /// What decoding yields.
+    pub fn channels(&self) -> Channels {
+        match self.steps[0] {
+            Step::Decode { channels } => channels,
+            _ => unreachable!("a specification starts with decode"),
+        }
+    }
+
+    /// (height, width, channels) of every stored image.
+    pub fn output_shape(&self) -> (usize, usize, usize) {
+        match self.steps[1] {
+            Step::Resize { height, width, .. } => {
+                (height as usize, width as usize, self.channels().count())
+            }
+            _ => unreachable!("resize is the second step of a specification"),
+        }
+    }
+}
+
+fn check_order(steps: &[Step]) -> Result<()> {
+    let increasing = steps.windows(2).all(|pair| pair[0].place() < pair[1].place());
+    let starts_right = steps.len() >= 2 && steps[0].place() == 0 && steps[1].place() == 1;
+    if increasing && starts_right {
+        return Ok(());
+    }
+    let names: Vec<_> = steps.iter().map(Step::name).collect();
+    Err(Error::Spec(format!(
+        "steps must be in the order {ORDER}, each at most once, with decode and resize; got [{}]",
+        names.join(", ")
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GLAUCOMA: &str = r#"{"steps": [
+        {"step": "decode", "channels": "rgb"},
+        {"step": "resize", "height": 224, "width": 200, "mode": "stretch", "interpolation": "area"},
+        {"step": "clahe", "clip_limit": 2, "tiles": 8},
+        {"step": "gamma", "gamma": 1.2},
+        {"step": "median", "size": 3}], "dtype": "uint8"}"#;
+
+    fn message(json: &str) -> String {
+        Spec::from_json(json).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn canonical_json_is_sorted_and_writes_integral_floats_with_a_point() {
+        let canonical = Spec::from_json(GLAUCOMA).unwrap().canonical_json();
+        assert_eq!(
+            canonical,
+            concat!(
+                r#"{"dtype":"uint8","steps":[{"channels":"rgb","step":"decode"},"#,
+                r#"{"height":224,"interpolation":"area","mode":"stretch","step":"resize","width":200},"#,
+                r#"{"clip_limit":2.0,"step":"clahe","tiles":8},{"gamma":1.2,"step":"gamma"},"#,
+                r#"{"size":3,"step":"median"}]}"#
+            )
+        );
+        assert_eq!(Spec::from_json(&canonical).unwrap().canonical_json(), canonical);
+    }
+
+    #[test]
+    fn fingerprint_is_that_of_python_hashlib() {
+        // hashlib.sha256(json.dumps(spec, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+        let fingerprint = Spec::from_json(GLAUCOMA).unwrap().fingerprint();
+        assert_eq!(fingerprint, "6fee8cb7308bde43ddffce5cf45bb3d1b81e05244367011b6044cd1c9b8aa90b");
+    }
+
+    #[test]
+    fn output_shape_has_the_channels_of_decode() {
+        assert_eq!(Spec::from_json(GLAUCOMA).unwrap().output_shape(), (224, 200, 3));
+    }
+
+    #[test]
+    fn unknown_keys_and_steps_are_refused_by_name() {
+        let found = message(&GLAUCOMA.replace("\"tiles\"", "\"tilez\""));
+        assert!(found.contains("unknown field `tilez`"), "{found}");
+        let found = message(&GLAUCOMA.replace("\"median\"", "\"blur\""));
+        assert!(found.contains("unknown variant `blur`, expected one of"), "{found}");
+        let found = message(&GLAUCOMA.replace("\"uint8\"", "\"uint8\", \"mean\": 1"));
+        assert!(found.contains("unknown field `mean`"), "{found}");
+        let found = message(&GLAUCOMA.replace("\"uint8\"", "\"int7\""));
+        assert!(found.contains("unknown variant `int7`, expected `uint8`"), "{found}");
+    }
+
+    #[test]
+    fn wrong_ranges_say_what_was_expected_and_found() {
+        for (from, to, expected) in [
+            ("\"height\": 224", "\"height\": 0", "resize.height must be from 1 to 16384, got 0"),
+            (
+                "\"clip_limit\": 2",
+                "\"clip_limit\": 0.0",
+                "clahe.clip_limit must be from 0.01 to 10000, got 0",
+            ),
+            ("\"tiles\": 8", "\"tiles\": 1000", "clahe.tiles must be from 1 to 256, got 1000"),
+            ("\"gamma\": 1.2", "\"gamma\": -1.0", "gamma.gamma must be from 0.01 to 100, got -1"),
+            ("\"size\": 3", "\"size\": 5", "median.size must be 3, got 5"),
+        ] {
+            let found = message(&GLAUCOMA.replace(from, to));
+            assert!(found.contains(expected), "{found}");
+        }
+    }
+
+    #[test]
+    fn wrong_order_missing_and_repeated_steps_are_refused() {
+        let decode = r#"{"step": "decode", "channels": "grey"}"#;
+        let resize =
+            r#"{"step":"resize","height":8,"width":8,"mode":"crop","interpolation":"linear"}"#;
+        let median = r#"{"step": "median", "size": 3}"#;
+        for steps in [
+            String::new(),
+            decode.to_owned(),
+            resize.to_owned(),
+            format!("{resize},{decode}"),
+            format!("{decode},{median},{resize}"),
+            format!("{decode},{resize},{median},{median}"),
+        ] {
+            let found = message(&format!(r#"{{"steps":[{steps}],"dtype":"uint8"}}"#));
+            assert!(found.contains("steps must be in the order decode, resize"), "{found}");
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! Shards: NPZ files that map without copying, their records, and the manifest over them.
+//!
+//! Knows images and JSON, not pipelines: a specification is text to it. What is written:
+//! [`ShardWriter`] streams rows into a temporary sibling, [`commit`] makes it visible at once,
+//! its [`Record`] follows, [`merge`] makes the manifest of all records, and [`verify_shard`] checks
+//! every byte of a shard against them.
+
+pub mod commit;
+mod digest;
+mod lines;
+mod manifest;
+mod member;
+mod npy;
+mod npz;
+mod plan;
+mod reader;
+mod record;
+mod row;
+mod verify;
+mod writer;
+mod zip;
+
+pub use commit::{TempFile, remove_stale_temps, write_atomic};
+pub use digest::{LeafHasher, Merkle, SampleFields, crc32c, hex, merkle_root, parse_hex};
+pub use manifest::{MergeSummary, merge};
+pub use member::Compression;
+pub use npz::NpzWriter;
+pub use plan::{ImageShape, Plan, PlannedSample, PlannedShard, SampleLines};
+pub use reader::{Npz, NpzMember};
+pub use record::{Failure, Record, Row, is_done, record_path, shard_path};
+pub use row::{EncodedRow, RowEncoder};
+pub use verify::{Problem, verify_shard};
+pub use writer::{ShardHeader, ShardWriter};

@@ -1,0 +1,186 @@
+//! The plan as Python writes it: which sample goes to which shard, before anything runs.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::commit::storage;
+use super::record::Failure;
+use crate::error::{Error, Result};
+
+/// A sample line longer than this is not a sample: paths end at 4 KiB.
+const MAX_LINE_BYTES: u64 = 1 << 20;
+
+/// `OUT/plan.json`, as far as shards and manifest need it.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Plan {
+    /// Version of the format.
+    pub schema: u32,
+    /// Name of the layout.
+    pub layout: Value,
+    /// The pipeline specification; text to this module.
+    pub spec: Value,
+    /// Its fingerprint.
+    pub fingerprint: String,
+    /// Class names in label order.
+    pub classes: Vec<String>,
+    /// Split names in order.
+    pub splits: Vec<String>,
+    /// Seed of splits and order.
+    pub seed: Value,
+    /// True when paths must not be stored.
+    pub private: bool,
+    /// What every stored image is.
+    pub image: ImageShape,
+    /// SHA-256 of `plan-samples.jsonl`.
+    pub samples_sha256: String,
+    /// All shards, split by split.
+    pub shards: Vec<PlannedShard>,
+    /// What failed while planning.
+    #[serde(default)]
+    pub failures: Vec<Failure>,
+}
+
+/// One shard of the plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PlannedShard {
+    /// `<split>-<index:05>`, the file name without its ending.
+    pub name: String,
+    /// The split.
+    pub split: String,
+    /// Number of the shard in its split.
+    pub index: u32,
+    /// Byte offset of its first line in `plan-samples.jsonl`.
+    pub offset: u64,
+    /// Planned rows.
+    pub count: u64,
+}
+
+/// Shape and type of every stored image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ImageShape {
+    /// Rows.
+    pub height: u32,
+    /// Columns.
+    pub width: u32,
+    /// 1 or 3.
+    pub channels: u32,
+    /// `uint8`.
+    pub dtype: String,
+}
+
+/// One line of `plan-samples.jsonl`.
+///
+/// Unknown keys are refused: what would not be stored must not be dropped silently.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlannedSample {
+    /// Relative path or keyed id.
+    pub id: String,
+    /// Path relative to the source folder.
+    pub path: String,
+    /// Class number, -1 = none.
+    pub label: i64,
+    /// The split.
+    pub split: String,
+    /// Pseudonym of the patient, lesion, ...
+    #[serde(default)]
+    pub group: Option<String>,
+}
+
+impl Plan {
+    /// Reads `OUT/plan.json`.
+    ///
+    /// # Errors
+    /// `Storage` when it cannot be read, `Corrupt` when it is no plan.
+    pub fn load(out: &Path) -> Result<Self> {
+        let path = out.join("plan.json");
+        let text = std::fs::read(&path).map_err(storage(&path, "read"))?;
+        serde_json::from_slice(&text)
+            .map_err(|e| Error::Corrupt { path, reason: format!("not a plan: {e}") })
+    }
+}
+
+impl PlannedShard {
+    /// Checks that the name is the one the split and index give, and a plain file name.
+    ///
+    /// # Errors
+    /// `Spec`.
+    pub fn validate(&self) -> Result<()> {
+        let expected = format!("{}-{:05}", self.split, self.index);
+        let plain = !self.split.is_empty()
+            && !self.split.starts_with('.')
+            && !self.split.contains(['/', '\\', '\0']);
+        if plain && self.name == expected {
+            return Ok(());
+        }
+        Err(Error::Spec(format!("shard name must be {expected:?}, got {:?}", self.name)))
+    }
+}
+
+impl ImageShape {
+    /// (height, width, channels), checked.
+    ///
+    /// # Errors
+    /// `Spec` when a side is 0, the channels are not 1 or 3, or the type is not `uint8`.
+    pub fn validate(&self) -> Result<(usize, usize, usize)> {
+        let Self { height, width, channels, dtype } = self;
+        let sides_fit = (1..=1 << 16).contains(height) && (1..=1 << 16).contains(width);
+        if sides_fit && matches!(channels, 1 | 3) && dtype == "uint8" {
+            return Ok((*height as usize, *width as usize, *channels as usize));
+        }
+        Err(Error::Spec(format!(
+            "image must have sides from 1 to 65536, 1 or 3 channels and dtype uint8, \
+             got {height} x {width} x {channels} {dtype}"
+        )))
+    }
+}
+
+/// The samples of one shard, read line by line.
+#[derive(Debug)]
+pub struct SampleLines {
+    path: PathBuf,
+    reader: BufReader<File>,
+    left: u64,
+}
+
+impl SampleLines {
+    /// Opens `plan-samples.jsonl` at the first line of `shard`.
+    ///
+    /// # Errors
+    /// `Storage`.
+    pub fn open(path: &Path, shard: &PlannedShard) -> Result<Self> {
+        let mut file = File::open(path).map_err(storage(path, "open"))?;
+        file.seek(SeekFrom::Start(shard.offset)).map_err(storage(path, "read"))?;
+        Ok(Self { path: path.to_owned(), reader: BufReader::new(file), left: shard.count })
+    }
+
+    fn read_one(&mut self) -> Result<PlannedSample> {
+        let mut line = Vec::new();
+        (&mut self.reader)
+            .take(MAX_LINE_BYTES)
+            .read_until(b'\n', &mut line)
+            .map_err(storage(&self.path, "read"))?;
+        serde_json::from_slice(&line).map_err(|e| Error::Corrupt {
+            path: self.path.clone(),
+            reason: format!("not a planned sample: {e}; rerun `medprep plan`"),
+        })
+    }
+}
+
+impl Iterator for SampleLines {
+    type Item = Result<PlannedSample>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.left = self.left.checked_sub(1)?;
+        let sample = self.read_one();
+        if sample.is_err() {
+            self.left = 0;
+        }
+        Some(sample)
+    }
+}

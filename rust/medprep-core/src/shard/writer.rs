@@ -1,0 +1,224 @@
+//! A shard being written: rows at their place as they come, the small arrays and the record last.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::commit::{TempFile, create_folder, storage, write_atomic};
+use super::member::Compression;
+use super::npz::NpzWriter;
+use super::plan::{ImageShape, PlannedSample, PlannedShard};
+use super::record::{Failure, Record, Row, SCHEMA, record_path, shard_path};
+use super::row::{ChannelSums, EncodedRow, RowEncoder};
+use crate::error::{Error, Result};
+
+/// What must be known of a shard before its first row.
+#[derive(Debug, Clone)]
+pub struct ShardHeader {
+    /// Name, split and index.
+    pub shard: PlannedShard,
+    /// What every image is.
+    pub image: ImageShape,
+    /// Fingerprint of the pipeline.
+    pub fingerprint: String,
+    /// SHA-256 of the plan's samples.
+    pub samples_sha256: String,
+    /// Characters of the longest planned id.
+    pub id_width: usize,
+    /// Characters of the longest planned group; `None` leaves the member out.
+    pub group_width: Option<usize>,
+    /// Leaves paths out of the record.
+    pub private: bool,
+    /// Stored or deflated members.
+    pub compression: Compression,
+    /// Uses zip64 records where 32 bits would do (tests).
+    pub force_zip64: bool,
+}
+
+/// Writes one shard; dropped before [`ShardWriter::finish`], nothing of it remains.
+#[derive(Debug)]
+pub struct ShardWriter {
+    out: PathBuf,
+    header: ShardHeader,
+    shape: (usize, usize, usize),
+    npz: NpzWriter,
+    rows: Vec<Row>,
+    failures: Vec<Failure>,
+    sums: ChannelSums,
+}
+
+impl ShardWriter {
+    /// Starts the shard in the folder `out`, which is created when absent.
+    ///
+    /// # Errors
+    /// `Spec` when the header is wrong, `Storage` when the file cannot be created.
+    pub fn create(out: &Path, header: ShardHeader) -> Result<Self> {
+        header.shard.validate()?;
+        let shape = header.image.validate()?;
+        create_folder(&out.join("records"))?;
+        let path = shard_path(out, &header.shard.name);
+        let mut npz = NpzWriter::create(&path, header.compression, header.force_zip64)?;
+        npz.begin("images.npy");
+        Ok(Self {
+            out: out.to_owned(),
+            header,
+            shape,
+            npz,
+            rows: Vec::new(),
+            failures: Vec::new(),
+            sums: ChannelSums::default(),
+        })
+    }
+
+    /// The encoder for this shard's rows.
+    pub fn encoder(&self) -> RowEncoder {
+        RowEncoder::new(&self.header.shard.split, self.shape, self.header.compression)
+    }
+
+    /// The file that the payloads of placed rows are written to.
+    pub fn file(&self) -> Arc<TempFile> {
+        self.npz.file()
+    }
+
+    /// (height, width, channels) of every row.
+    pub fn shape(&self) -> (usize, usize, usize) {
+        self.shape
+    }
+
+    /// Appends a row and returns where its payload is to be written before [`ShardWriter::finish`].
+    pub fn place(
+        &mut self,
+        sample: PlannedSample,
+        row: &EncodedRow,
+        damaged: Option<String>,
+    ) -> u64 {
+        let PlannedSample { id, path, label, group, .. } = sample;
+        self.rows.push(Row {
+            id,
+            row: self.rows.len() as u64,
+            label,
+            group,
+            path: (!self.header.private).then_some(path),
+            crc32c: row.crc32c,
+            leaf: row.leaf.clone(),
+            damaged,
+        });
+        self.sums.add(&row.sums);
+        self.npz.push(row.payload.len(), row.raw_bytes, row.crc32)
+    }
+
+    /// Appends and writes a row.
+    ///
+    /// # Errors
+    /// `Spec` when the sample or the image does not belong here, `Storage`.
+    pub fn append(
+        &mut self,
+        sample: PlannedSample,
+        shape: (usize, usize, usize),
+        pixels: Vec<u8>,
+        damaged: Option<String>,
+    ) -> Result<()> {
+        if shape != self.shape {
+            return Err(Error::Spec(format!(
+                "image must be {:?} (height, width, channels), got {shape:?}",
+                self.shape
+            )));
+        }
+        if sample.split != self.header.shard.split {
+            let (split, found) = (&self.header.shard.split, &sample.split);
+            return Err(Error::Spec(format!("sample must be of split {split:?}, got {found:?}")));
+        }
+        let row = self.encoder().encode(sample.label, pixels);
+        let place = self.place(sample, &row, damaged);
+        self.file().write_at(&row.payload, place)
+    }
+
+    /// Records an input that is not stored.
+    pub fn fail(&mut self, id: &str, path: &str, stage: &str, reason: &str) {
+        self.failures.push(Failure {
+            id: Some(id.to_owned()),
+            path: (!self.header.private).then(|| path.to_owned()),
+            stage: stage.to_owned(),
+            reason: reason.to_owned(),
+        });
+    }
+
+    /// Writes the small arrays, commits the shard, then its record.
+    ///
+    /// # Errors
+    /// `Storage`; then nothing is visible under the final names. `Spec` when an id or group is
+    /// longer than planned.
+    pub fn finish(mut self) -> Result<Record> {
+        self.write_arrays()?;
+        let path = record_path(&self.out, &self.header.shard.name);
+        remove_if_there(&path)?;
+        let file = self.npz.finish()?;
+        let channels = self.shape.2;
+        let record = Record {
+            schema: SCHEMA,
+            name: format!("{}.npz", self.header.shard.name),
+            split: self.header.shard.split,
+            index: self.header.shard.index,
+            fingerprint: self.header.fingerprint,
+            samples_sha256: self.header.samples_sha256,
+            bytes: file.bytes,
+            sha256: file.sha256,
+            count: self.rows.len() as u64,
+            pixels: (self.rows.len() * self.shape.0 * self.shape.1) as u64,
+            rows: self.rows,
+            failures: self.failures,
+            sum: self.sums.sum[..channels].to_vec(),
+            sum_squares: self.sums.squares[..channels].to_vec(),
+        };
+        write_atomic(&path, record.to_json().as_bytes())?;
+        Ok(record)
+    }
+
+    fn write_arrays(&mut self) -> Result<()> {
+        let count = self.rows.len() as u64;
+        let (height, width, channels) = self.shape;
+        self.npz.end_member("|u1", &[count, height as u64, width as u64, channels as u64])?;
+        let labels = self.rows.iter().map(|row| row.label.to_le_bytes());
+        self.npz.array("labels.npy", "<i8", &[count], labels)?;
+        let ids = self.rows.iter().map(|row| row.id.as_str());
+        write_texts(&mut self.npz, "ids.npy", self.header.id_width, ids, count)?;
+        if let Some(width) = self.header.group_width {
+            let groups = self.rows.iter().map(|row| row.group.as_deref().unwrap_or_default());
+            write_texts(&mut self.npz, "group.npy", width, groups, count)?;
+        }
+        Ok(())
+    }
+}
+
+/// Fixed-width text as NumPy stores it: UTF-32 LE, zeros behind.
+pub(crate) fn fixed_width(text: &str, width: usize) -> Option<Vec<u8>> {
+    let mut bytes: Vec<u8> = text.chars().flat_map(|c| u32::from(c).to_le_bytes()).collect();
+    (bytes.len() <= 4 * width).then(|| {
+        bytes.resize(4 * width, 0);
+        bytes
+    })
+}
+
+fn write_texts<'a>(
+    npz: &mut NpzWriter,
+    name: &str,
+    width: usize,
+    texts: impl Iterator<Item = &'a str> + Clone,
+    count: u64,
+) -> Result<()> {
+    let width = width.max(1);
+    if let Some(long) = texts.clone().find(|text| text.chars().count() > width) {
+        let found = long.chars().count();
+        return Err(Error::Spec(format!("{name}: {width} characters were planned, got {found}")));
+    }
+    let rows = texts.map(|text| fixed_width(text, width).expect("just checked"));
+    npz.array(name, &format!("<U{width}"), &[count], rows)
+}
+
+/// A record of an earlier run must not stand beside a new shard, not even for a moment.
+fn remove_if_there(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(storage(path, "remove")(e)),
+        _ => Ok(()),
+    }
+}
