@@ -1,0 +1,197 @@
+"""The Rust core of medprep: decoding, image steps, shards and the engine that makes them.
+
+Arrays are C-contiguous copies. Errors are the classes of `medprep.errors` with `.path`, `.stage`
+and `.hint`; what takes long releases the GIL.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, final, overload
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = [
+    "ShardWriter",
+    "StopFlag",
+    "__version__",
+    "apply",
+    "canonical_spec",
+    "clahe",
+    "cpu_path",
+    "crc32c",
+    "decode",
+    "decode_dicom",
+    "decode_dicom_stored",
+    "fingerprint",
+    "fit",
+    "gamma",
+    "lab_to_rgb",
+    "median",
+    "merge",
+    "merkle_root",
+    "probe",
+    "probe_files",
+    "remove_stale_temps",
+    "resize",
+    "rgb_to_lab",
+    "run_shards",
+    "sample_leaf",
+    "shard_is_done",
+    "verify_shard",
+]
+
+__version__: str
+
+def cpu_path() -> str:
+    """Which set of instructions the kernels use on this CPU."""
+
+def probe(data: bytes) -> dict[str, int | str]:
+    """The header: format, height, width (upright), channels, bit_depth, orientation."""
+
+def probe_files(root: str, paths: Sequence[str], threads: int) -> list[dict[str, int | str]]:
+    """The headers of many files, in order; `error` and `stage` instead where one fails."""
+
+def decode(data: bytes, channels: str = "rgb", keep_damaged: bool = False) -> npt.NDArray[np.uint8]:
+    """A JPEG or PNG as (H, W, 3) RGB or (H, W) grey, upright, equal to cv2.imdecode."""
+
+def apply(data: bytes, spec_json: str, keep_damaged: bool = False) -> npt.NDArray[np.uint8]:
+    """A whole pipeline on one encoded image; (H, W, C)."""
+
+def resize(
+    image: npt.NDArray[np.uint8], height: int, width: int, interpolation: str
+) -> npt.NDArray[np.uint8]:
+    """Resized to exactly (height, width); interpolation `area` or `linear`."""
+
+def fit(
+    image: npt.NDArray[np.uint8], height: int, width: int, mode: str, interpolation: str
+) -> npt.NDArray[np.uint8]:
+    """Brought to (height, width); mode `stretch`, `crop` or `letterbox`."""
+
+def rgb_to_lab(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """8-bit RGB to 8-bit Lab, as OpenCV."""
+
+def lab_to_rgb(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    """8-bit Lab to 8-bit RGB, as OpenCV."""
+
+@overload
+def clahe(
+    image: npt.NDArray[np.uint8], clip_limit: float = 2.0, tiles: int = 8
+) -> npt.NDArray[np.uint8]:
+    """Of (H, W), or of L of 8-bit Lab for (H, W, 3)."""
+
+@overload
+def clahe(
+    image: npt.NDArray[np.uint16], clip_limit: float = 2.0, tiles: int = 8
+) -> npt.NDArray[np.uint16]:
+    """Of (H, W)."""
+
+def decode_dicom(
+    data: bytes, window: tuple[float, float] | None = None, frames: str = "middle"
+) -> npt.NDArray[np.uint8]:
+    """8-bit (H, W), (H, W, 3) or, with all frames, one axis more; None = the file's own window."""
+
+def decode_dicom_stored(data: bytes, frames: str = "middle") -> npt.NDArray[Any]:
+    """Stored values as uint8, int8, uint16 or int16."""
+
+def gamma(image: npt.NDArray[np.uint8], gamma: float) -> npt.NDArray[np.uint8]:
+    """The table round(255 (v/255)^(1/gamma)) on every value."""
+
+def median(image: npt.NDArray[np.uint8], size: int = 3) -> npt.NDArray[np.uint8]:
+    """The median over size x size; size must be 3."""
+
+def canonical_spec(spec_json: str) -> str:
+    """The one text of a specification: keys sorted, no spaces."""
+
+def fingerprint(spec_json: str) -> str:
+    """SHA-256 of the canonical text."""
+
+def crc32c(data: bytes) -> int:
+    """CRC-32C (Castagnoli)."""
+
+def merkle_root(leaves: Sequence[str]) -> str:
+    """The root (RFC 6962 shape) over hexadecimal leaf hashes."""
+
+def sample_leaf(
+    split: str,
+    label: int,
+    image: npt.NDArray[np.uint8],
+    boxes: Sequence[float] = ...,
+    caption: str = "",
+) -> str:
+    """The leaf hash of a sample; `boxes` holds four values per box."""
+
+@final
+class StopFlag:
+    """Asks a run to finish the shards in flight and to begin no other; any thread may set it."""
+
+    def __new__(cls) -> StopFlag: ...
+    def set(self) -> None:
+        """Ask for the stop."""
+
+    def is_set(self) -> bool:
+        """Whether it was asked for."""
+
+def run_shards(
+    job_json: str,
+    stop: StopFlag,
+    progress: Callable[[int, int, int], object] | None = None,
+) -> str:
+    """Make the shards of a job and return the report, both JSON.
+
+    progress(images, failed, shards) is called about ten times a second. KeyboardInterrupt and
+    exceptions of `progress` cancel the run at once, temporary files removed.
+    """
+
+@final
+class ShardWriter:
+    """Writes one shard row by row (kernel python); nothing is visible before `finish`.
+
+    id_width, group_width: characters of the longest planned id and group of the shard, failed
+    samples included; group_width None leaves the member out.
+    """
+
+    def __new__(
+        cls,
+        out: str,
+        shard_json: str,
+        image_json: str,
+        *,
+        fingerprint: str,
+        samples_sha256: str,
+        id_width: int,
+        group_width: int | None = None,
+        private: bool = False,
+        compress: str = "none",
+        force_zip64: bool = False,
+    ) -> ShardWriter: ...
+    def append(
+        self, sample_json: str, image: npt.NDArray[np.uint8], damaged: str | None = None
+    ) -> None:
+        """Append a sample: its line of plan-samples.jsonl and its pixels, (H, W, C) or (H, W)."""
+
+    def fail(self, id: str, path: str, stage: str, reason: str) -> None:
+        """Record an input that is not stored; `reason` must not name the file."""
+
+    def finish(self) -> str:
+        """Commit the shard, then its record; returns the record (JSON)."""
+
+    def abort(self) -> None:
+        """Give the shard up; its temporary file is removed."""
+
+def shard_is_done(out: str, shard_json: str, fingerprint: str, samples_sha256: str) -> bool:
+    """Whether the record belongs to this plan and the file has its size."""
+
+def remove_stale_temps(out: str) -> int:
+    """Remove temporary files of dead processes of this host in OUT and OUT/records."""
+
+def merge(out: str) -> str:
+    """Make samples.jsonl, failures.jsonl and manifest.json of a finished plan.
+
+    Returns JSON with digest, images, failed, shards. Raises SpecError when a shard is missing.
+    """
+
+def verify_shard(path: str, record_json: str | None, sha256: str, bytes: int) -> str:
+    """Check every byte; a JSON list of problems, empty when the shard is sound.
+
+    Each has `shard` and `message`, and `id`, `row` and `path` where a sample is affected.
+    """

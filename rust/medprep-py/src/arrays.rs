@@ -1,0 +1,51 @@
+//! NumPy arrays to images and back; (H, W) and (H, W, 1) both mean grey.
+
+use medprep_core::{Image, ImageU8};
+use numpy::{
+    Element, PyArray1, PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn, PyUntypedArrayMethods,
+};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+
+/// Copies an array into an image; arrays of any strides are accepted.
+pub(crate) fn to_image<T: Element + Copy + Default>(
+    array: &PyReadonlyArrayDyn<'_, T>,
+) -> PyResult<Image<T>> {
+    let (height, width, channels) = match *array.shape() {
+        [height, width] => (height, width, 1),
+        [height, width, channels] => (height, width, channels),
+        ref shape => {
+            let message = format!("image must be (H, W) or (H, W, C), got shape {shape:?}");
+            return Err(PyValueError::new_err(message));
+        }
+    };
+    let values = array.as_array().iter().copied().collect();
+    Ok(Image::from_vec(height, width, channels, values))
+}
+
+/// An image as (H, W, C).
+pub(crate) fn to_array_hwc(py: Python<'_>, image: ImageU8) -> PyResult<Bound<'_, PyArrayDyn<u8>>> {
+    let (height, width, channels) = image.shape();
+    reshape(py, image, &[height, width, channels])
+}
+
+/// An image as (H, W) when grey and (H, W, C) otherwise.
+pub(crate) fn to_array<T: Element + Copy + Default>(
+    py: Python<'_>,
+    image: Image<T>,
+) -> PyResult<Bound<'_, PyArrayDyn<T>>> {
+    let (height, width, channels) = image.shape();
+    if channels == 1 {
+        reshape(py, image, &[height, width])
+    } else {
+        reshape(py, image, &[height, width, channels])
+    }
+}
+
+fn reshape<'py, T: Element + Copy>(
+    py: Python<'py>,
+    image: Image<T>,
+    shape: &[usize],
+) -> PyResult<Bound<'py, PyArrayDyn<T>>> {
+    PyArray1::from_vec(py, image.into_vec()).reshape(shape)
+}
