@@ -1,0 +1,39 @@
+"""Who computes pixels: `rust` (the core) or `python` (OpenCV and NumPy, the reference).
+
+Both turn the bytes of one image into the pixels that are stored, in one thread.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from medprep.errors import UsageError
+from medprep.pipeline import PipelineSpec
+from medprep.types import ImageU8
+
+KERNEL_NAMES = ("rust", "python")
+
+
+class Kernel(Protocol):
+    """One pipeline, ready to run; safe to call from several threads."""
+
+    def __call__(self, data: bytes) -> ImageU8:
+        """Encoded bytes to (H, W, C) uint8. Raises ImageError when this image is to blame."""
+        ...
+
+
+def make_kernel(name: str, spec: PipelineSpec, *, keep_damaged: bool = False) -> Kernel:
+    """The kernel of that name for one pipeline.
+
+    Raises UsageError for an unknown name and ExtraMissingError when OpenCV is not installed.
+    """
+    # Imported here: `rust` must not need OpenCV.
+    if name == "rust":
+        from medprep.kernels.rust import RustKernel
+
+        return RustKernel(spec, keep_damaged=keep_damaged)
+    if name == "python":
+        from medprep.kernels.python import PythonKernel
+
+        return PythonKernel(spec, keep_damaged=keep_damaged)
+    raise UsageError(f"unknown kernel {name!r}", hint=f"kernels: {', '.join(KERNEL_NAMES)}")

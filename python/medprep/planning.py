@@ -1,0 +1,293 @@
+"""From SRC and the user's options to a plan: list, split, name, probe headers, cut into shards."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from medprep import _core, privacy
+from medprep.errors import SpecError, UsageError
+from medprep.options import DEFAULT_SHARD_BYTES, DataOptions
+from medprep.plan import Plan, cut_shards
+from medprep.sources import Listing, SourceOptions, list_source, root_of
+from medprep.split import (
+    DEFAULT_RATIOS,
+    FROM_FOLDER,
+    assign_splits,
+    crossing_groups,
+    folder_splits,
+    parse_split,
+)
+from medprep.types import UNLABELLED, Failure, JsonObject, PlannedSample, SourceItem
+
+_PROBE_AT_ONCE = 4096  # files; a colour image ends the probing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    """A plan with its samples in plan order, not yet written.
+
+    notes: what the user should know about how SRC was read and split.
+    """
+
+    plan: Plan
+    samples: list[PlannedSample]
+    notes: tuple[str, ...]
+
+
+def make_plan(
+    src: Path, out: Path, options: DataOptions, *, threads: int, keep_key: bool = True
+) -> Planned:
+    """Decide everything before anything runs; nothing but a missing key is written.
+
+    keep_key: False (dry run) makes a key for the moment instead of writing the key file.
+    Raises UsageError, SpecError, NoInputError or PrivacyError.
+    """
+    spec = options.pipeline()
+    layout = options.layout or "auto"
+    group_by = options.group_by or "auto"
+    seed = options.seed or 0
+    listing = list_source(
+        src,
+        layout=layout,
+        options=SourceOptions(unlabelled=options.unlabelled, group_by=group_by),
+    )
+    splits, split_names, split_text = _split(listing, options.split, seed)
+    if spec.needs_channels:
+        spec = spec.with_channels(_find_channels(root_of(src), listing.items, threads))
+    keys = _keys(out, options, keep_key=keep_key)
+    classes = listing.class_names
+    samples = _samples(listing.items, splits, classes, options.is_private, keys)
+    place = {name: at for at, name in enumerate(split_names)}
+    # By path, not by id: private and plain runs must have the same order, hence digest.
+    samples.sort(key=lambda s: (place[s.split], _order(seed, s.path), s.path))
+    image = spec.image_shape()
+    shards, samples_sha256 = cut_shards(samples, split_names, rows=options.rows_per_shard(image))
+    plan = Plan(
+        layout=listing.layout,
+        spec=spec.to_json(),
+        fingerprint=spec.fingerprint(),
+        classes=tuple(classes),
+        splits=split_names,
+        seed=seed,
+        group_by=group_by,
+        private=options.is_private,
+        image=image,
+        samples=len(samples),
+        samples_sha256=samples_sha256,
+        unlabelled=sum(sample.label == UNLABELLED for sample in samples),
+        shards=shards,
+        failures=_failures(listing.failures, keys if options.is_private else None),
+        options={
+            "split": split_text,
+            "unlabelled": options.unlabelled,
+            "shard_size": _shard_size(options),
+            "shard_samples": options.shard_samples,
+            "compress": options.compress or "none",
+            "on_damage": options.on_damage or "skip",
+            "key": keys.check if keys is not None else None,
+        },
+    )
+    return Planned(plan=plan, samples=samples, notes=_notes(listing, splits, plan))
+
+
+def refuse_difference(plan: Plan, options: DataOptions, out: Path) -> None:
+    """Raise SpecError naming all that differs between the plan in OUT and what is asked for now.
+
+    Where no option is given the plan decides.
+    """
+    if options.is_default:
+        return
+    asked = _asked(plan, options)
+    there = _there(plan)
+    different = [
+        f"{key}: {_show(there.get(key))} there, {_show(value)} asked"
+        for key, value in asked.items()
+        if value != there.get(key)
+    ]
+    if different:
+        raise SpecError(
+            f"{out}: made with another specification ({'; '.join(different)})",
+            stage="spec",
+            hint="choose another OUT, or --overwrite to make it anew",
+        )
+
+
+def _split(listing: Listing, text: str | None, seed: int) -> tuple[list[str], tuple[str, ...], str]:
+    """The split of every item, the names in plan order and the rule as text."""
+    rule = text or (FROM_FOLDER if listing.has_splits else DEFAULT_RATIOS)
+    ratios = parse_split(rule)
+    if ratios is None:
+        splits, names = folder_splits(listing.items)
+        return splits, names, FROM_FOLDER
+    return assign_splits(listing.items, ratios, seed=seed), ratios.names, ratios.describe()
+
+
+def _find_channels(root: Path, items: Sequence[SourceItem], threads: int) -> str:
+    """`grey` if every readable image is, else `rgb`; unreadable ones fail later, with a reason."""
+    any_grey = False
+    for start in range(0, len(items), _PROBE_AT_ONCE):
+        paths = [item.path for item in items[start : start + _PROBE_AT_ONCE]]
+        for found in _core.probe_files(str(root), paths, threads):
+            if "error" in found:
+                continue
+            if int(found["channels"]) > 2:  # 1 = grey, 2 = grey with alpha
+                return "rgb"
+            any_grey = True
+    return "grey" if any_grey else "rgb"
+
+
+def _keys(out: Path, options: DataOptions, *, keep_key: bool) -> privacy.KeyedIds | None:
+    """The key of private ids; plain runs have one only when --key-file names it."""
+    if options.private_map is not None:
+        privacy.refuse_inside(options.private_map, out, "--private-map")
+    if not options.is_private and options.key_file is None:
+        return None
+    path = options.key_file or privacy.default_key_file(out)
+    if not keep_key and not path.exists():
+        return privacy.KeyedIds(b"dry run: these ids are thrown away")
+    return privacy.load_or_make_key(path, out=out)
+
+
+def _samples(
+    items: Sequence[SourceItem],
+    splits: Sequence[str],
+    classes: Sequence[str],
+    private: bool,
+    keys: privacy.KeyedIds | None,
+) -> list[PlannedSample]:
+    label_of = {name: label for label, name in enumerate(classes)}
+    pseudonym = _pseudonyms(items, keys)
+    return [
+        PlannedSample(
+            id=keys.sample(item.path) if private and keys is not None else item.path,
+            path=item.path,
+            label=UNLABELLED if item.class_name is None else label_of[item.class_name],
+            split=split,
+            group=None if item.group is None else pseudonym(item.group),
+        )
+        for item, split in zip(items, splits, strict=True)
+    ]
+
+
+def _pseudonyms(items: Sequence[SourceItem], keys: privacy.KeyedIds | None) -> Callable[[str], str]:
+    """Names for groups that say nothing: keyed, or numbered in path order without a key."""
+    if keys is not None:
+        return keys.group
+    groups = dict.fromkeys(item.group for item in items if item.group is not None)
+    digits = len(str(len(groups)))
+    names = {group: f"g{number:0{digits}}" for number, group in enumerate(groups, start=1)}
+    return names.__getitem__
+
+
+def _failures(failures: Sequence[Failure], keys: privacy.KeyedIds | None) -> tuple[Failure, ...]:
+    ordered = sorted(failures, key=lambda failure: failure.path or "")
+    if keys is None:
+        return tuple(Failure(f.path, f.stage, f.reason, id=f.path) for f in ordered)
+    return tuple(Failure(None, f.stage, f.reason, id=keys.sample(f.path or "")) for f in ordered)
+
+
+def _order(seed: int, path: str) -> bytes:
+    return hashlib.sha256(f"{seed}:{path}".encode()).digest()
+
+
+def _shard_size(options: DataOptions) -> int | None:
+    return None if options.shard_samples is not None else options.shard_size or DEFAULT_SHARD_BYTES
+
+
+def _notes(listing: Listing, splits: Sequence[str], plan: Plan) -> tuple[str, ...]:
+    notes = list(listing.notes)
+    crossing = crossing_groups(listing.items, splits)
+    if crossing:
+        notes.append(
+            f"{len(crossing)} groups have samples in more than one split, as SRC says; "
+            "`medprep audit` lists them, --split train=0.8,val=0.1,test=0.1 avoids them"
+        )
+    if listing.failures:
+        notes.append(f"{len(listing.failures)} inputs are refused (see failures.jsonl)")
+    empty = [name for name in plan.splits if all(shard.split != name for shard in plan.shards)]
+    if empty and plan.samples:
+        notes.append(f"no samples in split {', '.join(empty)}")
+    return tuple(notes)
+
+
+def _there(plan: Plan) -> JsonObject:
+    """What the plan was made with, in the words of the flags."""
+    return {
+        **_spec_values(plan.spec),
+        "layout": plan.layout,
+        "seed": plan.seed,
+        "group-by": plan.group_by,
+        "private": plan.private,
+        "split": plan.options["split"],
+        "unlabelled": plan.options["unlabelled"],
+        "shard-size": plan.options["shard_size"],
+        "shard-samples": plan.options["shard_samples"],
+        "compress": plan.options["compress"],
+        "on-damage": plan.options["on_damage"],
+    }
+
+
+def _asked(plan: Plan, options: DataOptions) -> JsonObject:
+    """What is asked for now; `auto` values agree with whatever they became."""
+    spec = options.pipeline()
+    if spec.needs_channels:
+        spec = spec.with_channels(str(plan.spec["steps"][0]["channels"]))
+    values = _spec_values(spec.to_json())
+    values |= {key: None for key in _spec_values(plan.spec) if key not in values}
+    layout = options.layout or "auto"
+    return {
+        **values,
+        "layout": plan.layout if layout == "auto" else layout,
+        "seed": options.seed or 0,
+        "group-by": options.group_by or "auto",
+        "private": options.is_private,
+        "split": _asked_split(plan, options.split),
+        "unlabelled": options.unlabelled,
+        "shard-size": _shard_size(options),
+        "shard-samples": options.shard_samples,
+        "compress": options.compress or "none",
+        "on-damage": options.on_damage or "skip",
+    }
+
+
+def _asked_split(plan: Plan, text: str | None) -> str:
+    there = str(plan.options["split"])
+    if text is not None:
+        ratios = parse_split(text)
+        return FROM_FOLDER if ratios is None else ratios.describe()
+    default = parse_split(DEFAULT_RATIOS)
+    is_default = there == FROM_FOLDER or (default is not None and there == default.describe())
+    return there if is_default else DEFAULT_RATIOS
+
+
+def _spec_values(spec: Any) -> JsonObject:  # noqa: ANN401 (JSON)
+    """`{"resize.height": 224, ...}`: one entry per value, so that differences have names."""
+    return {
+        f"{step['step']}.{key}": value
+        for step in spec["steps"]
+        for key, value in step.items()
+        if key != "step"
+    }
+
+
+def _show(value: object) -> str:
+    return "none" if value is None else str(value)
+
+
+def check_out(src: Path, out: Path) -> None:
+    """Raise UsageError when OUT is SRC, lies inside it, or is not a folder."""
+    if not src.exists():
+        raise UsageError(f"{src}: no such file or folder")
+    root = root_of(src).resolve()
+    target = out.resolve()
+    if target == root or target.is_relative_to(root):
+        raise UsageError(
+            f"OUT {out} lies inside SRC {src}: shards would become inputs",
+            hint="choose a folder outside SRC",
+        )
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"OUT {out}: a file, expected a folder")

@@ -1,0 +1,104 @@
+"""Keyed pseudonyms: who has the key can find a sample again, nobody else can.
+
+id = first 32 hex digits of HMAC-SHA256(key, "sample" 0x00 path); groups likewise, so that the same
+patient has the same pseudonym in every data set made with the same key.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import os
+import secrets
+from collections.abc import Iterable
+from pathlib import Path
+
+from medprep.errors import PrivacyError, UsageError
+from medprep.storage import write_atomically, write_once
+
+_KEY_BYTES = 32
+_ID_DIGITS = 32  # 128 bits: no collision among 10^7 samples
+
+
+class KeyedIds:
+    """Pseudonyms under one secret key."""
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+
+    def sample(self, path: str) -> str:
+        """The id of the sample made from `path`."""
+        return self._digest("sample", path)
+
+    def group(self, name: str) -> str:
+        """The pseudonym of a patient, lesion or paper."""
+        return self._digest("group", name)
+
+    @property
+    def check(self) -> str:
+        """A value that tells one key from another and gives nothing away."""
+        return self._digest("check", "")[:16]
+
+    def _digest(self, kind: str, value: str) -> str:
+        message = kind.encode() + b"\0" + value.encode("utf-8", "surrogateescape")
+        return hmac.new(self._key, message, hashlib.sha256).hexdigest()[:_ID_DIGITS]
+
+
+def default_key_file(out: Path) -> Path:
+    """`medprep.key` beside OUT: one key for all data sets of a project folder."""
+    return out.absolute().parent / "medprep.key"
+
+
+def load_or_make_key(path: Path, *, out: Path) -> KeyedIds:
+    """The key in `path`, which is made with mode 600 when it does not exist.
+
+    Raises PrivacyError when the file lies inside OUT or others may read it, UsageError when it is
+    not a key.
+    """
+    refuse_inside(path, out, "--key-file")
+    try:
+        return KeyedIds(_read_key(path))
+    except FileNotFoundError:
+        pass
+    write_once(path, secrets.token_hex(_KEY_BYTES).encode() + b"\n", mode=0o600)
+    return KeyedIds(_read_key(path))  # ours, or that of a parallel run that was faster
+
+
+def write_private_map(path: Path, pairs: Iterable[tuple[str, str]], *, out: Path) -> None:
+    """Write `{"id", "path"}` lines with mode 600, outside OUT."""
+    refuse_inside(path, out, "--private-map")
+    lines = (
+        (json.dumps({"id": id_, "path": name}, ensure_ascii=False) + "\n").encode()
+        for id_, name in pairs
+    )
+    write_atomically(path, lines, mode=0o600)
+
+
+def refuse_inside(path: Path, out: Path, flag: str) -> None:
+    """Raise PrivacyError when `path` lies inside OUT, which is made to be passed on."""
+    if path.resolve().is_relative_to(out.resolve()):
+        raise PrivacyError(
+            f"{flag} {path}: lies inside {out}, which is made to be passed on",
+            hint="choose a place outside OUT",
+        )
+
+
+def _read_key(path: Path) -> bytes:
+    try:
+        with path.open("rb") as stream:
+            if os.fstat(stream.fileno()).st_mode & 0o077:
+                raise PrivacyError(
+                    f"--key-file {path}: others may read it", hint=f"chmod 600 {path}"
+                )
+            key = stream.read(4096).strip()
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise UsageError(f"--key-file {path}: cannot read: {error.strerror}") from None
+    if len(key) < _KEY_BYTES:
+        raise UsageError(
+            f"--key-file {path}: {len(key)} bytes are too few for a key, expected {_KEY_BYTES}",
+            hint="name a file that does not exist to have a key made",
+        )
+    return key

@@ -1,0 +1,213 @@
+"""Read shards without copying: every image is a view into the memory-mapped file."""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from medprep import manifest as manifest_file
+from medprep import npz
+from medprep.errors import StorageError, UsageError, VerificationError
+from medprep.manifest import Manifest, ShardEntry
+from medprep.types import Sample
+
+
+@dataclass(frozen=True, slots=True)
+class _Shard:
+    """The arrays of one open shard."""
+
+    images: NDArray[Any]
+    labels: NDArray[np.int64]
+    ids: NDArray[np.str_]
+    groups: NDArray[np.str_] | None
+    is_mapped: bool
+
+
+class ShardReader:
+    """Random access to the samples of OUT, or of one split of it, in plan order.
+
+    out: a folder made by `medprep shard`.
+    split: `train`, `val`, `test`, ...; None reads all splits one after the other.
+
+    Shards are mapped on first use and shared through the page cache between processes; there are
+    no threads. Pickling carries the path, not the data. Compressed shards (`--compress deflate`)
+    cannot be mapped: the one last used is held in memory, so read those in order.
+
+    Raises UsageError when OUT has no manifest or no such split, VerificationError when a shard is
+    missing, has another size than the manifest says, or is damaged.
+    """
+
+    def __init__(self, out: str | Path, split: str | None = None) -> None:
+        self.out = Path(out)
+        self.split = split
+        self.manifest: Manifest = manifest_file.load(self.out)
+        if split is not None and split not in self.manifest.splits:
+            raise UsageError(
+                f"{self.out}: no split {split!r}; it has {', '.join(self.manifest.splits)}"
+            )
+        self._entries = [s for s in self.manifest.shards if split in (None, s.split)]
+        for entry in self._entries:
+            _check_size(self.out / entry.name, entry)
+        counts = [entry.count for entry in self._entries]
+        self._starts = np.concatenate([[0], np.cumsum(counts, dtype=np.int64)]).astype(np.int64)
+        self._open: dict[int, _Shard] = {}
+        self._labels: NDArray[np.int64] | None = None
+        self._ids: NDArray[np.str_] | None = None
+
+    def __len__(self) -> int:
+        """Number of samples."""
+        return int(self._starts[-1])
+
+    def __getitem__(self, index: int) -> Sample:
+        """The sample at `index` (negative counts from the end); its image is a read-only view."""
+        shard_at, row = self._locate(int(index))
+        shard = self._shard(shard_at)
+        return Sample(
+            shard.images[row],
+            int(shard.labels[row]),
+            str(shard.ids[row]),
+            None if shard.groups is None else str(shard.groups[row]) or None,
+            self._entries[shard_at].split,
+        )
+
+    def __iter__(self) -> Iterator[Sample]:
+        """All samples in plan order."""
+        return (self[index] for index in range(len(self)))
+
+    def batch(self, indices: ArrayLike | Sequence[int]) -> tuple[NDArray[Any], NDArray[np.int64]]:
+        """Gather samples, in the order of `indices`, into new arrays.
+
+        Returns images (N, H, W, C) of the stored dtype and labels (N,) int64.
+        Raises IndexError for an index outside -len..len-1.
+        """
+        wanted = np.asarray(indices, dtype=np.int64).reshape(-1)
+        at = np.where(wanted < 0, wanted + len(self), wanted)
+        if at.size and (at.min() < 0 or at.max() >= len(self)):
+            raise IndexError(f"sample indices must be in 0..{len(self) - 1}")
+        image = self.manifest.image
+        images = np.empty((at.size, *image.shape), dtype=np.dtype(image.dtype))
+        labels = np.empty(at.size, dtype=np.int64)
+        shard_of = np.searchsorted(self._starts, at, side="right") - 1
+        for shard_at in np.unique(shard_of):
+            shard = self._shard(int(shard_at))
+            here = np.flatnonzero(shard_of == shard_at)
+            rows = at[here] - self._starts[shard_at]
+            images[here] = shard.images[rows]
+            labels[here] = shard.labels[rows]
+        return images, labels
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """(N,) int64; -1 = unlabelled."""
+        if self._labels is None:
+            parts = [shard.labels for shard in self._shards()]
+            self._labels = np.concatenate(parts) if parts else np.empty(0, np.int64)
+        return self._labels
+
+    @property
+    def ids(self) -> NDArray[np.str_]:
+        """(N,) fixed-width text: relative paths, or keyed ids of a private data set."""
+        if self._ids is None:
+            parts = [shard.ids for shard in self._shards()]
+            self._ids = np.concatenate(parts) if parts else np.empty(0, np.str_)
+        return self._ids
+
+    @property
+    def groups(self) -> NDArray[np.str_] | None:
+        """(N,) fixed-width text, empty where a sample has no group; None when there are none."""
+        parts = [shard.groups for shard in self._shards()]
+        present = [part for part in parts if part is not None]
+        if not present:
+            return None
+        filled = [
+            np.zeros(entry.count, dtype="<U1") if part is None else part
+            for part, entry in zip(parts, self._entries, strict=True)
+        ]
+        return np.concatenate(filled)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the mappings behind: the receiving process opens its own."""
+        return {**self.__dict__, "_open": {}, "_labels": None, "_ids": None}
+
+    def _locate(self, index: int) -> tuple[int, int]:
+        at = index + len(self) if index < 0 else index
+        if not 0 <= at < len(self):
+            raise IndexError(f"sample {index} is outside 0..{len(self) - 1}")
+        shard_at = int(np.searchsorted(self._starts, at, side="right")) - 1
+        return shard_at, int(at - self._starts[shard_at])
+
+    def _shards(self) -> Iterator[_Shard]:
+        return (self._shard(at) for at in range(len(self._entries)))
+
+    def _shard(self, at: int) -> _Shard:
+        shard = self._open.get(at)
+        if shard is None:
+            entry = self._entries[at]
+            shard = _open_shard(self.out / entry.name, entry, self.manifest)
+            if not shard.is_mapped:
+                self._open = {key: kept for key, kept in self._open.items() if kept.is_mapped}
+            self._open[at] = shard
+        return shard
+
+
+def _check_size(path: Path, entry: ShardEntry) -> None:
+    try:
+        found = path.stat().st_size
+    except FileNotFoundError:
+        raise VerificationError(
+            f"{path}: the shard is missing",
+            path=str(path),
+            stage="verify",
+            hint="rerun `medprep shard` with the same options to make it again",
+        ) from None
+    except OSError as error:
+        raise StorageError(f"{path}: cannot open: {error.strerror}", path=str(path)) from None
+    if found != entry.bytes:
+        raise VerificationError(
+            f"{path}: {found} bytes, but the manifest says {entry.bytes}",
+            path=str(path),
+            stage="verify",
+            hint="delete the file and rerun `medprep shard`, or run `medprep verify OUT`",
+        )
+
+
+def _open_shard(path: Path, entry: ShardEntry, manifest: Manifest) -> _Shard:
+    try:
+        with path.open("rb") as stream:
+            mapped = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+    except OSError as error:
+        raise StorageError(f"{path}: cannot map: {error.strerror}", path=str(path)) from None
+    members = npz.read_directory(mapped, str(path))
+
+    def array(name: str, fits: Callable[[NDArray[Any]], bool]) -> NDArray[Any]:
+        if name not in members:
+            raise VerificationError(f"{path}: the member {name!r} is missing", path=str(path))
+        found = npz.read_array(mapped, members[name], str(path))
+        if not fits(found):
+            raise VerificationError(
+                f"{path}: the member {name!r} is {found.shape} of {found.dtype}, "
+                "which is not what the manifest says",
+                path=str(path),
+            )
+        return found
+
+    rows = (entry.count,)
+    image = manifest.image
+    return _Shard(
+        images=array(
+            "images",
+            lambda a: a.shape == (*rows, *image.shape) and a.dtype == np.dtype(image.dtype),
+        ),
+        labels=array("labels", lambda a: a.shape == rows and a.dtype == np.dtype("<i8")),
+        ids=array("ids", lambda a: a.shape == rows and a.dtype.kind == "U"),
+        groups=array("group", lambda a: a.shape == rows and a.dtype.kind == "U")
+        if "group" in members
+        else None,
+        is_mapped=npz.is_mapped(members["images"]),
+    )

@@ -1,0 +1,182 @@
+"""What a layout makes of SRC, and the guarded walk through folders that layouts share.
+
+Nothing outside SRC is ever opened: links that lead out, special files and names that are not
+UTF-8 become failures with a reason, not samples.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from medprep.errors import UsageError
+from medprep.types import Failure, SourceItem
+
+IMAGE_SUFFIXES = frozenset(
+    # JPEG and PNG are decoded; the others are listed so that they fail with a reason, not silently
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".png"}
+    | {".bmp", ".dcm", ".dicom", ".gif", ".jp2", ".tif", ".tiff", ".webp"}
+)
+_IGNORED_FOLDERS = frozenset({"__MACOSX"})
+
+
+@dataclass(kw_only=True)
+class Listing:
+    """The inputs of one SRC in path order.
+
+    root: the folder that item paths are relative to.
+    failures: paths that were refused, with the reason.
+    notes: what a user should know about how SRC was read.
+    """
+
+    layout: str
+    root: Path
+    items: list[SourceItem]
+    failures: list[Failure] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def class_names(self) -> list[str]:
+        """Classes in label order: by number when all are whole numbers, else by name."""
+        names = {item.class_name for item in self.items if item.class_name is not None}
+        if all(name.isascii() and name.isdigit() for name in names):
+            return sorted(names, key=lambda name: (int(name), name))
+        return sorted(names)
+
+    @property
+    def has_splits(self) -> bool:
+        """True when SRC itself says the split of every item."""
+        return bool(self.items) and all(item.split is not None for item in self.items)
+
+
+class PathGuard:
+    """Decides whether a relative path names a regular file inside the root."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root.resolve()
+        self._folders: dict[str, str | None] = {}  # verdict per folder: most files share one
+
+    def refuse(self, path: str) -> Failure | None:
+        """None when the file may be read, else the failure to record."""
+        stage, reason = self._reason(path) or (None, None)
+        if stage is None or reason is None:
+            return None
+        return Failure(printable(path), stage, reason)
+
+    def _reason(self, path: str) -> tuple[str, str] | None:
+        if not is_utf8(path):
+            return "plan", "the name is not UTF-8"
+        if "\0" in path or not path.strip():
+            return "plan", "not a path"
+        pure = PurePosixPath(path)
+        if pure.is_absolute() or ".." in pure.parts or "\\" in path:
+            return "plan", "the path leaves SRC; paths must be relative and stay inside it"
+        if any(is_hidden(part) for part in pure.parts):
+            return "plan", "a hidden file or folder"
+        folder = str(pure.parent)
+        if folder not in self._folders:
+            self._folders[folder] = self._folder_reason(folder)
+        if (reason := self._folders[folder]) is not None:
+            return "plan", reason
+        return self._file_reason(self._root / path)
+
+    def _folder_reason(self, folder: str) -> str | None:
+        resolved = Path(os.path.realpath(self._root / folder))
+        if not resolved.is_relative_to(self._root):
+            return "a folder of the path is a link that leaves SRC"
+        return None
+
+    def _file_reason(self, file: Path) -> tuple[str, str] | None:
+        try:
+            status = file.lstat()
+            if stat.S_ISLNK(status.st_mode):
+                if not Path(os.path.realpath(file)).is_relative_to(self._root):
+                    return "plan", "a link that leaves SRC"
+                status = file.stat()
+        except OSError as error:
+            return "read", f"cannot read: {error.strerror}"
+        if not stat.S_ISREG(status.st_mode):
+            return "read", "not a regular file"
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class FoundFile:
+    """A file of the walk: its path relative to the root, and why it is refused (or None)."""
+
+    path: str
+    failure: Failure | None
+
+
+def walk_images(root: Path, *, below: str = "") -> Iterator[FoundFile]:
+    """All files with an image suffix under root/below in path order; hidden ones are left out.
+
+    Linked folders are not entered; one shows up as a refused path. Raises UsageError when a
+    folder cannot be listed.
+    """
+    guard = PathGuard(root)
+    folders = [below]
+    found: list[FoundFile] = []
+    while folders:
+        folder = folders.pop()
+        for entry in list_folder(root / folder):
+            path = f"{folder}/{entry.name}" if folder else entry.name
+            if entry.is_dir(follow_symlinks=False):
+                folders.append(path)
+            elif _is_linked_folder(entry):
+                reason = "a linked folder is not entered; name it as SRC or copy it"
+                found.append(FoundFile(path, Failure(printable(path), "plan", reason)))
+            elif is_image_name(entry.name):
+                plain = entry.is_file(follow_symlinks=False) and is_utf8(path)
+                found.append(FoundFile(path, None if plain else guard.refuse(path)))
+    return iter(sorted(found, key=lambda file: file.path))
+
+
+def list_folder(folder: Path) -> list[os.DirEntry[str]]:
+    """The entries of a folder by name, without hidden ones."""
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(
+                (e for e in entries if not is_hidden(e.name)), key=lambda entry: entry.name
+            )
+    except OSError as error:
+        raise UsageError(f"{folder}: cannot list the folder: {error.strerror}") from None
+
+
+def subfolders(folder: Path) -> list[str]:
+    """Names of the real folders directly inside, without hidden ones, by name."""
+    return [entry.name for entry in list_folder(folder) if entry.is_dir(follow_symlinks=False)]
+
+
+def is_hidden(name: str) -> bool:
+    """Dot files (.DS_Store, ._photo.jpg) and the folders that archivers leave behind."""
+    return name.startswith(".") or name in _IGNORED_FOLDERS
+
+
+def is_image_name(name: str) -> bool:
+    """True when the suffix promises an image."""
+    return os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES  # noqa: PTH122 (10^7 names)
+
+
+def is_utf8(path: str) -> bool:
+    """False for names that the file system gave as other bytes."""
+    try:
+        path.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def printable(path: str) -> str:
+    """The path as text that can be written anywhere."""
+    return path.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _is_linked_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_symlink() and entry.is_dir()
+    except OSError:  # a loop of links is no folder
+        return False

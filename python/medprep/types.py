@@ -1,0 +1,119 @@
+"""The nouns that travel between modules: listed item, planned sample, stored sample, failure.
+
+Shape letters used throughout the package: N samples, H height, W width, C channels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+ImageU8 = NDArray[np.uint8]
+JsonObject = dict[str, Any]
+
+UNLABELLED = -1
+"""The label of a sample without a class."""
+
+SPLIT_ALIASES = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "test": "test",
+    "testing": "test",
+}
+"""Names that people give to the three usual splits, in lower case."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceItem:
+    """One input file as a layout lists it.
+
+    path: POSIX path relative to SRC.
+    class_name: the class, or None without a label.
+    split: the split the layout itself says (a `val/` folder, a `split` column), or None.
+    group: what must not cross splits (patient, lesion, paper), or None.
+    """
+
+    path: str
+    class_name: str | None = None
+    split: str | None = None
+    group: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedSample:
+    """One line of the plan: which file becomes which sample, decided before anything runs.
+
+    id: relative path, or a keyed pseudonym in private mode.
+    group: the pseudonym to store, or None.
+    """
+
+    id: str
+    path: str
+    label: int
+    split: str
+    group: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An input that did not become a sample.
+
+    path: relative to SRC; None in private mode, where `id` stands for it.
+    stage: `plan`, `read`, `decode`, a step's name.
+    """
+
+    path: str | None
+    stage: str
+    reason: str
+    id: str | None = None
+
+    def to_json(self) -> JsonObject:
+        """The object as it stands in the plan and in `failures.jsonl`."""
+        names = {"id": self.id, "path": self.path}
+        known = {key: value for key, value in names.items() if value is not None}
+        return {**known, "stage": self.stage, "reason": self.reason}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageShape:
+    """Height, width, channels and dtype that every stored image of a data set has."""
+
+    height: int
+    width: int
+    channels: int
+    dtype: str = "uint8"
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(H, W, C)."""
+        return self.height, self.width, self.channels
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of one image."""
+        return self.height * self.width * self.channels * np.dtype(self.dtype).itemsize
+
+    def to_json(self) -> JsonObject:
+        """The object as it stands in the plan and the manifest."""
+        return {
+            "height": self.height,
+            "width": self.width,
+            "channels": self.channels,
+            "dtype": self.dtype,
+        }
+
+
+class Sample(NamedTuple):
+    """One stored sample; `image` (H, W, C) is a read-only view into the mapped shard."""
+
+    image: NDArray[Any]
+    label: int
+    id: str
+    group: str | None
+    split: str
