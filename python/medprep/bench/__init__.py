@@ -1,0 +1,1 @@
+"""Measured comparison of engine and kernel pairs on the same input, with the arithmetic shown."""
