@@ -1,0 +1,64 @@
+"""The command `medtrain`: one small file per verb, heavy imports inside them."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any, NoReturn
+
+import click
+
+from medtrain.cli.evaluate import evaluate
+from medtrain.cli.predict import predict
+from medtrain.cli.report import report
+from medtrain.cli.train import ddp, serial
+from medtrain.errors import MedprepError
+
+_HELP = """\b
+Example:
+  medtrain ddp --procs 2 --recipe glaucoma --data shards/ --out runs/first
+  medtrain predict runs/first eye.jpg
+
+Train, evaluate and use models from medprep's shards.
+"""
+
+
+class _Medtrain(click.Group):
+    """The group of verbs; an expected failure is one line and its exit code, no traceback."""
+
+    def main(self, *args: Any, **kwargs: Any) -> NoReturn:  # noqa: ANN401 (click's signature)
+        """Run the command line and leave with its exit code."""
+        kwargs["standalone_mode"] = False
+        try:
+            code = super().main(*args, **kwargs)
+        except MedprepError as error:
+            fail(str(error), error.exit_code)
+        except click.ClickException as error:
+            error.show()
+            sys.exit(error.exit_code)
+        except (click.Abort, KeyboardInterrupt):
+            sys.exit(130)
+        except BrokenPipeError:
+            # Whoever read our output has left; there is nobody to tell.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(1)
+        sys.exit(code if isinstance(code, int) else 0)
+
+
+@click.group(
+    cls=_Medtrain,
+    help=_HELP,
+    commands=[serial, ddp, evaluate, predict, report],
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(package_name="medprep", prog_name="medtrain")
+def main() -> None:
+    """Train, evaluate and use models."""
+
+
+def fail(message: str, code: int) -> NoReturn:
+    """One line on stderr, then the exit code; other ranks than the first say who they are."""
+    rank = os.environ.get("RANK", "0")
+    who = "medtrain" if rank == "0" else f"medtrain [rank {rank}]"
+    click.echo(f"{who}: error: {message}", err=True)
+    sys.exit(code)

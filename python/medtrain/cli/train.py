@@ -1,0 +1,218 @@
+"""`medtrain serial` and `medtrain ddp`."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from medtrain.cli.command import Verb
+from medtrain.cli.options import common
+
+if TYPE_CHECKING:
+    from medtrain.distributed import World
+    from medtrain.job import Job
+    from medtrain.run import Outcome
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_OPTIONS = (
+    click.option("--recipe", help="Settings to start from: glaucoma, classify."),
+    click.option("--data", type=click.Path(path_type=Path), required=True, help="Shards to read."),
+    click.option(
+        "--out",
+        type=click.Path(path_type=Path),
+        help="Run folder.  [default: runs/<recipe>-<time>]",
+    ),
+    click.option(
+        "--config",
+        "config_file",
+        type=click.Path(path_type=Path),
+        help="YAML file laid over the recipe.",
+    ),
+    click.option(
+        "--set", "sets", multiple=True, metavar="KEY=VALUE", help="One setting; repeatable."
+    ),
+    click.option("--gpus", type=int, help="GPUs of this machine."),
+    click.option("--procs", type=int, help="CPU processes of this machine (gloo)."),
+    click.option("--nodes", type=int, default=1, show_default=True, help="Machines."),
+    click.option("--threads", type=int, help="CPU threads per process.  [default: cores/procs]"),
+    click.option("--precision", help="auto, fp32 or bf16."),
+    click.option("--epochs", type=int, help="Passes over the training split."),
+    click.option("--batch-size", type=int, help="Samples of one micro-batch per process."),
+    click.option("--accumulate", type=int, help="Micro-batches of one optimizer step."),
+    click.option("--deterministic", is_flag=True, help="Same bits on the same machine."),
+    click.option(
+        "--resume",
+        default="auto",
+        show_default=True,
+        metavar="auto|never|PATH",
+        help="Go on from the run folder's checkpoint, start anew, or go on from another one.",
+    ),
+)
+
+
+def _training_options(command: F) -> F:
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return common(command)
+
+
+_SERIAL_EXAMPLE = """\
+medtrain serial --recipe glaucoma --data shards/ --epochs 5 --set optim.learning_rate=1e-3"""
+_SERIAL_HELP = """\
+Train in one process, on the GPU where there is one; --procs 1 keeps to the CPU.
+"""
+_DDP_EXAMPLE = """\
+medtrain ddp --procs 2 --recipe glaucoma --data shards/ --out runs/two
+torchrun --nproc-per-node 2 -m medtrain ddp --recipe glaucoma --data shards/ --out runs/two"""
+_DDP_HELP = """\
+Train data-parallel: every process holds the whole model and reads its own part of each global
+batch. Joins a torchrun or multi-task srun job, and otherwise starts its processes itself.
+"""
+
+
+@click.command(
+    cls=Verb, example=_SERIAL_EXAMPLE, help=_SERIAL_HELP, short_help="Train in one process."
+)
+@_training_options
+def serial(**options: Any) -> int:  # noqa: ANN401 (click's parsed options)
+    """Train in one process."""
+    return _train("serial", **options)
+
+
+@click.command(
+    cls=Verb,
+    example=_DDP_EXAMPLE,
+    help=_DDP_HELP,
+    short_help="Train data-parallel on GPUs or CPU processes.",
+)
+@_training_options
+def ddp(**options: Any) -> int:  # noqa: ANN401 (click's parsed options)
+    """Train data-parallel in several processes."""
+    return _train("ddp", **options)
+
+
+def _train(
+    strategy: str,
+    *,
+    recipe: str | None,
+    data: Path,
+    out: Path | None,
+    config_file: Path | None,
+    sets: tuple[str, ...],
+    gpus: int | None,
+    procs: int | None,
+    nodes: int,
+    threads: int | None,
+    precision: str | None,
+    epochs: int | None,
+    batch_size: int | None,
+    accumulate: int | None,
+    deterministic: bool,
+    resume: str,
+    as_json: bool,
+    verbose: int,
+    quiet: int,
+) -> int:
+    from medtrain.config import resolve
+
+    flags = {
+        "train.threads": threads,
+        "train.precision": precision,
+        "train.epochs": epochs,
+        "train.accumulate": accumulate,
+        "train.deterministic": deterministic or None,
+        "data.batch_size": batch_size,
+    }
+    # Wrong words are refused before torch is loaded.
+    config = resolve(recipe, file=config_file, sets=sets, flags=flags)
+    import torch
+
+    from medtrain.distributed import discover
+    from medtrain.job import Job, resolve_processes
+    from medtrain.launch import typed_command
+
+    world = discover() if strategy != "serial" else _alone()
+    device, processes = resolve_processes(
+        gpus=gpus,
+        procs=procs,
+        nodes=nodes,
+        world=world,
+        cuda_devices=torch.cuda.device_count(),
+        one=strategy == "serial",
+    )
+    job = Job(
+        config=config,
+        data=data,
+        out=out,
+        strategy=strategy,
+        device=device,
+        processes=processes,
+        nodes=nodes,
+        resume=resume,
+        verbosity=verbose - quiet,
+        json=as_json,
+        command=typed_command(),
+    )
+    if world.joined == "alone" and strategy != "serial":
+        return _launch(job)
+    return _work(job, world)
+
+
+def _alone() -> World:
+    """A serial run takes part in no job, whatever a launcher has put into the environment."""
+    from medtrain.distributed import World
+
+    return World()
+
+
+def _launch(job: Job) -> int:
+    """Check here, once, then let the workers do it."""
+    import time
+
+    from medtrain.launch import launch
+    from medtrain.run import check
+
+    check(job)
+    return launch(job.with_out(int(time.time())))
+
+
+def _work(job: Job, world: World) -> int:
+    """Train in this process."""
+    import json
+
+    from medtrain.launch import die_with_parent
+    from medtrain.run import train
+    from medtrain.stop import StopFlag
+
+    die_with_parent()
+    stop = StopFlag()
+    stop.install()
+    outcome = train(job, world, stop)
+    if world.rank == 0:
+        text = json.dumps(outcome.result, allow_nan=False) if job.json else _summary(outcome)
+        click.echo(text)
+        sys.stdout.flush()
+    if outcome.signal == 0:
+        return 0
+    return 130 if outcome.signal == signal.SIGINT else 75
+
+
+def _summary(outcome: Outcome) -> str:
+    result = outcome.result
+    if outcome.signal:
+        return f"stopped safely in {result['run']}; run the same command again to go on"
+    parts = [f"{result['run']}: {result['epochs']} epochs"]
+    if result["images_per_s"] is not None:
+        parts.append(f"{result['images_per_s']:.1f} img/s")
+    for split in ("val", "test"):
+        metrics = result[split]
+        if metrics is not None:
+            shown = (f"{k} {metrics[k]:.4f}" for k in ("accuracy", "auroc") if metrics.get(k))
+            parts.append(f"{split} {' '.join(shown)}")
+    return ", ".join(parts)

@@ -1,0 +1,53 @@
+"""One split of a data set as the loaders see it: the labelled samples, by position."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from medprep.shards import ShardReader
+from medtrain.types import Batch
+
+UNLABELLED = -1
+
+
+class Split:
+    """The labelled samples of one split; unlabelled ones (label -1) are left out.
+
+    `rows` are places in the split as stored, so a sample keeps its number (and with it the
+    randomness of its augmentation) whatever else is left out.
+    """
+
+    def __init__(self, out: str | Path, name: str) -> None:
+        self.name = name
+        self._reader = ShardReader(out, name)
+        labels = self._reader.labels
+        self.rows: NDArray[np.int64] = np.flatnonzero(labels != UNLABELLED).astype(np.int64)
+        self.labels: NDArray[np.int64] = labels[self.rows]
+
+    def __len__(self) -> int:
+        """Number of labelled samples."""
+        return len(self.rows)
+
+    def batch(self, positions: NDArray[np.int64]) -> Batch:
+        """Copy the samples at `positions` (0..len-1) out of the mapped shards."""
+        rows = self.rows[positions]
+        images, labels = self._reader.batch(rows)
+        return Batch(torch.from_numpy(images), torch.from_numpy(labels), torch.from_numpy(rows))
+
+    def class_counts(self, num_classes: int) -> NDArray[np.int64]:
+        """Labelled samples of each class."""
+        return np.bincount(self.labels, minlength=num_classes).astype(np.int64)
+
+    def ids(self, rows: NDArray[np.int64]) -> NDArray[np.str_]:
+        """The ids of stored rows."""
+        return self._reader.ids[rows]
+
+    def groups(self, rows: NDArray[np.int64]) -> NDArray[np.str_] | None:
+        """The groups (patients) of stored rows; None when the data set has none."""
+        groups: NDArray[Any] | None = self._reader.groups
+        return None if groups is None else groups[rows]

@@ -1,0 +1,98 @@
+"""The training loop: one for every strategy, precision and task.
+
+It receives objects and builds none (`run` does), and nothing in it asks whether it is
+distributed: the strategy knows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from medtrain.data import TrainLoader
+from medtrain.journal import Journal
+from medtrain.optim import Schedule
+from medtrain.precision import Precision
+from medtrain.progress import Progress
+from medtrain.seed import StepRandomness
+from medtrain.stop import StopFlag
+from medtrain.strategies.base import Strategy
+from medtrain.tasks.base import Task
+from medtrain.types import Evaluation
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """The few numbers of the configuration that steer the loop."""
+
+    epochs: int
+    max_norm: float
+    monitor: str
+    patience: int  # 0: never stop early
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """Everything the loop works with.
+
+    validate: evaluates the validation split; None where there is none.
+    save: writes a checkpoint (and a copy as the best one); called on all ranks.
+    """
+
+    task: Task
+    model: nn.Module
+    strategy: Strategy
+    precision: Precision
+    optimizer: torch.optim.Optimizer
+    schedule: Schedule
+    loader: TrainLoader
+    randomness: StepRandomness
+    journal: Journal
+    stop: StopFlag
+    limits: Limits
+    validate: Callable[[], Evaluation | None]
+    save: Callable[[Progress, bool], None]
+
+
+def fit(parts: Parts, at: Progress) -> int:
+    """Train from `at` to the last epoch; returns 0, or the signal that stopped it, all saved."""
+    p, strategy, limits = parts, parts.strategy, parts.limits
+    while at.epoch < limits.epochs and not _is_patience_over(limits, at):
+        p.model.train()
+        p.journal.begin_epoch(at, p.loader.wait_s)
+        for position, micro_batches in p.loader.epoch(at.epoch, at.position):
+            p.randomness.begin(at.step)
+            out = strategy.train_step(p.task, p.model, micro_batches, p.precision)
+            p.precision.unscale(p.optimizer)
+            grad_norm = strategy.clip_grad_norm(p.model, limits.max_norm)
+            rate = p.schedule.learning_rate
+            p.precision.step(p.optimizer)
+            p.optimizer.zero_grad()
+            p.schedule.step()
+            at.advance(position, out)
+            p.journal.step(at, out, grad_norm=grad_norm, learning_rate=rate, wait_s=p.loader.wait_s)
+            if signal := strategy.agree(p.stop.requested):
+                strategy.agree_statistics(p.model)
+                p.save(at, False)
+                return signal
+        p.journal.end_training(at, p.loader.wait_s)
+        strategy.agree_statistics(p.model)
+        val = p.validate()
+        p.journal.epoch(at, val, learning_rate=p.schedule.learning_rate, wait_s=p.loader.wait_s)
+        is_best = at.end_epoch(_watched(val, limits.monitor), limits.monitor)
+        p.save(at, is_best)
+        if signal := strategy.agree(p.stop.requested):
+            return signal
+    return 0
+
+
+def _watched(val: Evaluation | None, monitor: str) -> float | None:
+    value = None if val is None else val.metrics.get(monitor)
+    return None if value is None else float(value)
+
+
+def _is_patience_over(limits: Limits, at: Progress) -> bool:
+    return limits.patience > 0 and at.epoch > 0 and at.without_improvement() >= limits.patience

@@ -1,0 +1,90 @@
+"""Data parallel: a full replica on every process, gradients averaged by torch's DDP."""
+
+from __future__ import annotations
+
+import inspect
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from medtrain import distributed
+from medtrain.strategies.serial import SerialStrategy
+from medtrain.tasks.base import Task
+from medtrain.types import Batch, Rows
+
+# torch 2.13 renamed the switch and warns about the old name.
+_LEAVE_BUFFERS: dict[str, Any] = (
+    {"forward_sync_buffers": False}
+    if "forward_sync_buffers" in inspect.signature(DistributedDataParallel).parameters
+    else {"broadcast_buffers": False}
+)
+
+
+class DDPStrategy(SerialStrategy):
+    """The serial step, with sums and gradients over all processes of the group."""
+
+    name = "ddp"
+
+    def __init__(self, device: torch.device, *, channels_last: bool = False) -> None:
+        super().__init__(device, channels_last=channels_last)
+        self.rank = self.data_rank = distributed.rank()
+        self.world_size = self.data_degree = distributed.world_size()
+
+    def prepare(self, model: nn.Module) -> nn.Module:
+        """Wrap the model on this process's device; rank 0's weights are sent to all."""
+        # Buffers are not broadcast at every step: ranks keep their own batch statistics until
+        # `agree_statistics`; rank 0's alone would be what is evaluated and saved otherwise.
+        return DistributedDataParallel(
+            super().prepare(model),
+            device_ids=[self.device] if self.device.type == "cuda" else None,
+            **_LEAVE_BUFFERS,
+        )
+
+    def agree_statistics(self, model: nn.Module) -> None:
+        """Average floating-point buffers over ranks; counters are equal already."""
+        buffers = [b for b in self._plain(model).buffers() if b.is_floating_point()]
+        if not buffers:
+            return
+        # float64, so that statistics which are equal on all ranks come out as they went in.
+        flat = torch.cat([buffer.detach().double().flatten() for buffer in buffers])
+        flat = distributed.sum_over_ranks(flat) / self.world_size
+        parts = torch.split(flat, [buffer.numel() for buffer in buffers])
+        for buffer, part in zip(buffers, parts, strict=True):
+            buffer.copy_(part.view_as(buffer))
+
+    def gather(self, rows: Rows) -> Rows:
+        """All ranks' rows on every rank."""
+        return distributed.gather_rows(rows)
+
+    def agree(self, flag: int) -> int:
+        """The largest flag of any rank."""
+        return distributed.max_over_ranks(flag)
+
+    def close(self) -> None:
+        """Wait for the others, so that none is killed while another still saves; then leave."""
+        distributed.barrier()
+        distributed.shutdown()
+
+    def _plain(self, model: nn.Module) -> nn.Module:
+        return model.module if isinstance(model, DistributedDataParallel) else model
+
+    def _sum(self, tensor: torch.Tensor) -> torch.Tensor:
+        return distributed.sum_over_ranks(tensor)
+
+    def _synchronise(self, model: nn.Module, *, last: bool) -> AbstractContextManager[None]:
+        if last or not isinstance(model, DistributedDataParallel):
+            return nullcontext()
+        return model.no_sync()
+
+    def _join_without_samples(self, task: Task, model: nn.Module, batch: Batch) -> None:
+        """Bring zero gradients to the collective: one black image, in eval mode, times zero.
+
+        In eval mode it leaves running statistics alone and may be a single image.
+        """
+        model.eval()
+        forward = task.forward(model, batch.stand_in())
+        (forward.objective * 0.0).backward()  # type: ignore[no-untyped-call]
+        model.train()

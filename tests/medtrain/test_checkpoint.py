@@ -1,0 +1,116 @@
+import json
+import os
+import stat
+
+import pytest
+import torch
+
+from medtrain import checkpoint
+from medtrain.checkpoint import CheckpointStore
+from medtrain.errors import CheckpointError
+from medtrain.strategies.base import TrainingState
+
+
+def tensors(value):
+    return TrainingState({"w": torch.full((3, 4), value)}, {"w//step": torch.tensor(value)})
+
+
+@pytest.fixture
+def store(tmp_path):
+    store = CheckpointStore(tmp_path / "run")
+    store.save(tensors(1.0), {"epoch": 1}, best=True)
+    store.save(tensors(2.0), {"epoch": 2}, best=False)
+    return store
+
+
+def flip_a_bit(path, at):
+    data = bytearray(path.read_bytes())
+    data[at] ^= 4
+    path.write_bytes(data)
+
+
+def test_what_is_saved_is_loaded(store):
+    found = store.load_newest(pytest.fail)
+    assert found.state["epoch"] == 2
+    assert torch.equal(found.tensors.model["w"], torch.full((3, 4), 2.0))
+    assert found.tensors.optimizer["w//step"] == 2.0
+
+
+def test_best_is_a_copy_that_later_saves_leave_alone(store):
+    assert store.load_best().state["epoch"] == 1
+    best, previous = (store.folder / name / checkpoint.MODEL for name in ("best", "previous"))
+    assert not best.samefile(previous)
+
+
+def test_flipped_payload_bit_is_refused_and_the_previous_one_used(store):
+    flip_a_bit(store.folder / "last" / checkpoint.MODEL, -1)
+    warnings = []
+    assert store.load_newest(warnings.append).state["epoch"] == 1
+    assert "model.safetensors: altered, its SHA-256 does not match" in warnings[0]
+    assert warnings[0].endswith("trying the one before it")
+
+
+def test_torn_file_is_refused_with_both_sizes(store):
+    path = store.folder / "last" / checkpoint.OPTIMIZER
+    size = path.stat().st_size
+    os.truncate(path, size - 5)
+    with pytest.raises(CheckpointError, match=f"torn, {size - 5} bytes instead of {size}"):
+        checkpoint.load(store.folder / "last")
+
+
+@pytest.mark.parametrize("name", [checkpoint.MODEL, checkpoint.OPTIMIZER, checkpoint.STATE])
+def test_missing_file_is_refused(store, name):
+    (store.folder / "last" / name).unlink()
+    with pytest.raises(CheckpointError, match=f"{name}: missing"):
+        checkpoint.load(store.folder / "last")
+
+
+def test_edited_state_is_refused(store):
+    path = store.folder / "last" / checkpoint.STATE
+    path.write_text(path.read_text().replace('"epoch": 2', '"epoch": 3'))
+    with pytest.raises(CheckpointError, match=r"state.json: altered"):
+        checkpoint.load(store.folder / "last")
+
+
+def test_no_trusted_checkpoint_ends_the_run_with_exit_code_4(store):
+    for name in ("last", "previous"):
+        flip_a_bit(store.folder / name / checkpoint.MODEL, -1)
+    with pytest.raises(CheckpointError, match="no checkpoint can be trusted") as caught:
+        store.load_newest(lambda _: None)
+    assert caught.value.exit_code == 4
+    assert "--resume never" in str(caught.value)
+
+
+def test_killed_save_leaves_the_old_ones_and_is_cleaned_up(store, monkeypatch):
+    def die(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(checkpoint, "_fingerprint", die)
+        store.save(tensors(3.0), {"epoch": 3}, best=True)
+    assert store.load_newest(pytest.fail).state["epoch"] == 2
+    store.save(tensors(4.0), {"epoch": 4}, best=True)
+    assert sorted(p.name for p in store.folder.iterdir()) == ["best", "last", "previous"]
+    assert store.load_best().state["epoch"] == 4
+
+
+def test_death_between_the_renames_loses_nothing(store):
+    (store.folder / "last").rename(store.folder / ".last.tmp-host-1-x")
+    assert store.load_newest(lambda _: None).state["epoch"] == 1
+
+
+def test_files_follow_the_umask_so_that_a_group_can_read_them(tmp_path):
+    before = os.umask(0o027)
+    try:
+        store = CheckpointStore(tmp_path / "shared")
+        store.save(tensors(1.0), {}, best=True)
+    finally:
+        os.umask(before)
+    for name in (checkpoint.MODEL, checkpoint.OPTIMIZER, checkpoint.STATE):
+        assert stat.S_IMODE((store.folder / "best" / name).stat().st_mode) == 0o640
+
+
+def test_state_is_plain_json(store):
+    state = json.loads((store.folder / "last" / checkpoint.STATE).read_text())
+    assert state["schema"] == 1
+    assert set(state["files"]) == {checkpoint.MODEL, checkpoint.OPTIMIZER}
