@@ -1,0 +1,130 @@
+//! Rows, shards and whole runs.
+
+use std::fs;
+use std::path::Path;
+
+use divan::{Bencher, counter::BytesCount, counter::ItemsCount};
+use medprep_benches::{image, jpeg, preset};
+use medprep_core::engine::{Control, Job, run};
+use medprep_core::shard::{
+    Compression, ImageShape, PlannedSample, PlannedShard, Record, RowEncoder, ShardHeader,
+    ShardWriter, shard_path, verify_shard,
+};
+use serde_json::{Value, json};
+
+const SHAPE: (usize, usize, usize) = (224, 224, 3);
+const ROW_BYTES: usize = 224 * 224 * 3;
+
+fn main() {
+    divan::main();
+}
+
+/// Checksums, leaf hash, sums (and compression) of one row.
+#[divan::bench(args = [Compression::None, Compression::Deflate], max_time = 2)]
+fn encode_row(bencher: Bencher, compression: Compression) {
+    let pixels = image(224, 3).into_vec();
+    let encoder = RowEncoder::new("train", SHAPE, compression);
+    bencher
+        .counter(BytesCount::new(ROW_BYTES))
+        .with_inputs(|| pixels.clone())
+        .bench_values(|pixels| encoder.encode(0, pixels));
+}
+
+fn write_shard(out: &Path, rows: u64) -> Record {
+    let header = ShardHeader {
+        shard: PlannedShard {
+            name: "train-00000".into(),
+            split: "train".into(),
+            index: 0,
+            offset: 0,
+            count: rows,
+        },
+        image: ImageShape { height: 224, width: 224, channels: 3, dtype: "uint8".into() },
+        fingerprint: String::new(),
+        samples_sha256: String::new(),
+        id_width: 16,
+        group_width: None,
+        private: false,
+        compression: Compression::None,
+        force_zip64: false,
+    };
+    let mut writer = ShardWriter::create(out, header).expect("a writable folder");
+    let pixels = image(224, 3).into_vec();
+    for row in 0..rows {
+        let id = format!("{row:08}.jpg");
+        let sample =
+            PlannedSample { path: id.clone(), id, label: 0, split: "train".into(), group: None };
+        writer.append(sample, SHAPE, pixels.clone(), None).expect("room on the disk");
+    }
+    writer.finish().expect("room on the disk")
+}
+
+/// A shard of 256 MiB: rows, arrays, read-back hash, sync, rename, record.
+#[divan::bench(sample_count = 5, sample_size = 1)]
+fn write_256_mib(bencher: Bencher) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let rows = (256 << 20) / ROW_BYTES;
+    bencher
+        .counter(BytesCount::new(rows * ROW_BYTES))
+        .bench_local(|| write_shard(folder.path(), rows as u64));
+}
+
+#[divan::bench(sample_count = 5, sample_size = 1)]
+fn verify_256_mib(bencher: Bencher) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let record = write_shard(folder.path(), ((256 << 20) / ROW_BYTES) as u64);
+    let path = shard_path(folder.path(), "train-00000");
+    bencher.counter(BytesCount::new(record.bytes)).bench_local(|| {
+        let problems = verify_shard(&path, Some(&record), &record.sha256, record.bytes);
+        assert!(problems.is_empty());
+    });
+}
+
+/// Reading a cached shard once for its SHA-256 and its CRC-32s: a little more than the writer does
+/// when it reads back.
+#[divan::bench(sample_count = 5, sample_size = 1)]
+fn read_back_256_mib(bencher: Bencher) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let record = write_shard(folder.path(), ((256 << 20) / ROW_BYTES) as u64);
+    let path = shard_path(folder.path(), "train-00000");
+    bencher.counter(BytesCount::new(record.bytes)).bench_local(|| {
+        assert!(verify_shard(&path, None, &record.sha256, record.bytes).is_empty());
+    });
+}
+
+/// A planned run of `images` JPEGs of 512 x 512 in shards of 50.
+fn plan(folder: &Path, images: usize, threads: usize) -> Job {
+    let data = jpeg(&image(512, 3));
+    let (mut lines, mut shards) = (String::new(), Vec::new());
+    for number in 0..images {
+        if number % 50 == 0 {
+            let index = number / 50;
+            shards.push(json!({"name": format!("train-{index:05}"), "split": "train",
+                "index": index, "offset": lines.len(), "count": 50.min(images - number)}));
+        }
+        let path = format!("{number:05}.jpg");
+        fs::write(folder.join(&path), &data).expect("room on the disk");
+        let line = json!({"id": path, "path": path, "label": 0, "split": "train"});
+        lines.push_str(&line.to_string());
+        lines.push('\n');
+    }
+    let samples = folder.join("plan-samples.jsonl");
+    fs::write(&samples, lines).expect("room on the disk");
+    let spec: Value = serde_json::from_str(&preset("glaucoma")).expect("presets are valid");
+    let job = json!({"root": folder, "out": folder.join("out"), "plan_samples": samples,
+        "shards": shards, "spec": spec, "threads": threads, "samples_sha256": "",
+        "image": {"height": 224, "width": 224, "channels": 3, "dtype": "uint8"}});
+    Job::from_json(&job.to_string()).expect("a good job")
+}
+
+/// The glaucoma preset from files to shards. Throughput counts images.
+#[divan::bench(args = [1, 2, 4, 8], sample_count = 3, sample_size = 1)]
+fn run_glaucoma_200(bencher: Bencher, threads: usize) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let job = plan(folder.path(), 200, threads);
+    bencher.counter(ItemsCount::new(200_usize)).bench_local(|| {
+        let report = run(&job, &Control::default()).expect("a healthy run");
+        fs::remove_dir_all(&job.out).expect("its own folder");
+        assert_eq!(report.images, 200);
+    });
+}
