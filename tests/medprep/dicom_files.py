@@ -1,4 +1,4 @@
-"""Small DICOM files made from a table of attributes; no library, so that damage is easy to plant."""
+"""Small DICOM files made from attributes; no library, so that damage is easy to plant."""
 
 from __future__ import annotations
 
