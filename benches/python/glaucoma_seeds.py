@@ -12,16 +12,18 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import torch
 
 import medprep
 from medprep import _core
+from medprep.machine import cpu_model
 from medtrain.metrics import single_feature_auroc
 from medtrain.metrics.ranking import auroc
 
@@ -58,6 +60,13 @@ def median_with_interval(scores: Sequence[np.ndarray], positive: np.ndarray) -> 
     whole = np.median([auroc(score, positive) for score in scores])
     low, high = np.percentile(medians, [2.5, 97.5])
     return float(whole), float(low), float(high)
+
+
+def interval_text(shortcut: dict[str, Any]) -> str:
+    interval = shortcut["auroc_interval"]
+    if interval is None:
+        return f"no interval: {shortcut['undefined']['auroc_interval']}"
+    return f"{interval['level']:.0%} interval {interval['low']:.3f} to {interval['high']:.3f}"
 
 
 def widths(source: Path, reader: medprep.ShardReader) -> np.ndarray:
@@ -98,16 +107,14 @@ def main() -> None:
         *(widths(arguments.source, fit), (fit.labels == label).astype(int)),
         *(widths(arguments.source, test), (test.labels == label).astype(int)),
     )
-    interval = shortcut["auroc_interval"]
     print(
-        f"\n{made.images} images, test {test.labels.size}; MedicalCNN, {arguments.epochs} epochs, "
-        f"{arguments.procs} x {arguments.batch_size} images a step, {platform.processor() or ''}"
-        f"digest {made.digest[:16]}\n"
+        f"\n{made.images} images, {test.labels.size} of them in test; MedicalCNN, "
+        f"{arguments.epochs} epochs, {arguments.procs} x {arguments.batch_size} images a step; "
+        f"digest {made.digest[:16]}; torch {torch.__version__}, {cpu_model()}\n"
         f"MedicalCNN: median test AUROC of {len(seeds)} seeds {median:.3f} "
         f"(95 % bootstrap interval over test images {low:.3f} to {high:.3f})\n"
-        f"image width alone: test AUROC {shortcut['auroc']:.3f} "
-        f"({interval['level']:.0%} interval {interval['low']:.3f} to {interval['high']:.3f}, "
-        f"{shortcut['direction']})"
+        f"image width alone: test AUROC {shortcut['auroc']:.3f} ({interval_text(shortcut)}; "
+        f"on train {shortcut['fit_auroc']:.3f}; {shortcut['direction']})"
     )
 
 
