@@ -12,7 +12,7 @@ from medtrain.cli.evaluate import evaluate
 from medtrain.cli.predict import predict
 from medtrain.cli.report import report
 from medtrain.cli.train import ddp, serial
-from medtrain.errors import MedprepError
+from medtrain.errors import ExtraMissingError, MedprepError
 
 _HELP = """\b
 Example:
@@ -21,6 +21,10 @@ Example:
 
 Train, evaluate and use models from medprep's shards.
 """
+
+
+# What the extra `train` brings; every verb but `report` and `--help` needs it.
+_TRAIN_EXTRA = {"torch", "torchvision", "timm", "safetensors"}
 
 
 class _Medtrain(click.Group):
@@ -33,6 +37,13 @@ class _Medtrain(click.Group):
             code = super().main(*args, **kwargs)
         except MedprepError as error:
             fail(str(error), error.exit_code)
+        except ModuleNotFoundError as error:
+            if (error.name or "").partition(".")[0] not in _TRAIN_EXTRA:
+                raise
+            missing = ExtraMissingError(
+                f"{error.name} is not installed", hint="pip install 'medprep[train]'"
+            )
+            fail(str(missing), missing.exit_code)
         except click.ClickException as error:
             error.show()
             sys.exit(error.exit_code)
