@@ -40,7 +40,7 @@ MEDPREP: Arrows = {
     "engines": {"kernels", "pipeline", "plan", "report", "types", "errors", "_core"},
     "run": {
         *("engines", "kernels", "planning", "plan", "options", "privacy", "sources"),
-        *("manifest", "report", "storage", "types", "errors", "_core"),
+        *("machine", "manifest", "report", "storage", "types", "errors", "_core"),
     },
     # reading it back
     "manifest": {"types", "errors"},
@@ -54,7 +54,7 @@ MEDPREP: Arrows = {
     "synth": {"png", "errors"},
     "machine": set(),
     "gpus": set(),
-    "doctor": {"machine", "gpus"},
+    "doctor": {"machine", "gpus", "errors"},
     "bench": {
         *("run", "planning", "plan", "sources", "options", "kernels"),
         *("inspect", "machine", "errors", "_core"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 import re
 import time
@@ -15,6 +14,7 @@ from medprep import _core, privacy
 from medprep.engines import ENGINE_NAMES, Job, Progress, Stop, run_job
 from medprep.errors import NoInputError, StoppedError, UsageError, VerificationError
 from medprep.kernels import KERNEL_NAMES
+from medprep.machine import cores
 from medprep.manifest import FILE_NAME as MANIFEST_FILE
 from medprep.options import DataOptions
 from medprep.plan import (
@@ -27,7 +27,13 @@ from medprep.plan import (
     load_plan,
     write_plan,
 )
-from medprep.planning import Planned, check_out, make_plan, refuse_difference
+from medprep.planning import (
+    Planned,
+    check_out,
+    make_plan,
+    refuse_difference,
+    refuse_new_images,
+)
 from medprep.report import EngineResult, ShardReport
 from medprep.sources import root_of
 from medprep.storage import make_folder, storage_error, write_atomically
@@ -84,7 +90,7 @@ class RunOptions:
 
 def available_cores() -> int:
     """Cores that this process may run on (SLURM and cgroups give fewer than there are)."""
-    return len(os.sched_getaffinity(0))
+    return cores().usable
 
 
 def run_shard(
@@ -104,6 +110,7 @@ def run_shard(
     StoppedError after `stop`, ImageError with on_error `fail`, StorageError for trouble with OUT.
     """
     start = time.monotonic()
+    _core.cpu_path()  # an unusable MEDPREP_CPU is refused before anything is planned or written
     say = say or (lambda line: None)
     plan = prepare(src, out, data, run, say=say)
     chosen = [shard for shard in plan.shards if _is_in_part(shard, run.part)]
@@ -131,6 +138,8 @@ def prepare(src: Path, out: Path, data: DataOptions, run: RunOptions, *, say: Sa
     if has_plan(out):
         plan = load_plan(out)
         refuse_difference(plan, data, out)
+        if run.part is None:  # parts trust the plan: listing SRC once is enough
+            refuse_new_images(plan, src, out)
         return _restore_samples(src, out, plan, data, run, say=say)
     if run.part is not None:
         raise UsageError(

@@ -7,6 +7,7 @@
 
 pub mod commit;
 mod digest;
+mod failure;
 mod lines;
 mod manifest;
 mod member;
@@ -22,12 +23,13 @@ mod zip;
 
 pub use commit::{TempFile, remove_stale_temps, write_atomic};
 pub use digest::{LeafHasher, Merkle, SampleFields, crc32c, hex, merkle_root, parse_hex};
+pub use failure::Failure;
 pub use manifest::{MergeSummary, merge};
 pub use member::Compression;
 pub use npz::NpzWriter;
 pub use plan::{ImageShape, Plan, PlannedSample, PlannedShard, SampleLines};
 pub use reader::{Npz, NpzMember};
-pub use record::{Failure, Record, Row, is_done, record_path, shard_path};
+pub use record::{Record, Row, is_done, record_path, shard_path};
 pub use row::{EncodedRow, RowEncoder};
 pub use verify::{Problem, verify_shard};
 pub use writer::{ShardHeader, ShardWriter};

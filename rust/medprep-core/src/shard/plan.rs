@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::commit::storage;
-use super::record::Failure;
+use super::failure::Failure;
 use crate::error::{Error, Result};
 
 /// A sample line longer than this is not a sample: paths end at 4 KiB.

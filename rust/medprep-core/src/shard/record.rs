@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::commit::storage;
+use super::failure::Failure;
 use super::plan::PlannedShard;
 use crate::error::{Error, Result};
 
@@ -68,21 +69,6 @@ pub struct Row {
     /// Why the pixels are not to be trusted (`--on-damage keep`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub damaged: Option<String>,
-}
-
-/// One input that is not in the shard, and why.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Failure {
-    /// Relative path or keyed id.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub id: Option<String>,
-    /// Relative path; absent in private mode.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub path: Option<String>,
-    /// `read`, `decode`, a step's name, ...
-    pub stage: String,
-    /// The message without the path.
-    pub reason: String,
 }
 
 impl Record {

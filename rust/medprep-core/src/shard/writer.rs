@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::commit::{TempFile, create_folder, storage, write_atomic};
+use super::failure::Failure;
 use super::member::Compression;
 use super::npz::NpzWriter;
 use super::plan::{ImageShape, PlannedSample, PlannedShard};
-use super::record::{Failure, Record, Row, SCHEMA, record_path, shard_path};
+use super::record::{Record, Row, SCHEMA, record_path, shard_path};
 use super::row::{ChannelSums, EncodedRow, RowEncoder};
 use crate::error::{Error, Result};
 
