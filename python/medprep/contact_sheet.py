@@ -62,7 +62,7 @@ figure { margin: 0; }
 figure img { display: block; width: 116px; height: 116px; object-fit: contain;
              background: #0c0f14; border-radius: 6px; }
 figcaption { font-size: 11.5px; line-height: 1.35; color: var(--soft); margin-top: 3px;
-             overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
+             overflow-wrap: anywhere; }
 figcaption em { font-style: normal; color: var(--accent); }
 footer { margin-top: 36px; color: var(--soft); font-size: 13px; }
 @media (max-width: 800px) { .cards { grid-template-columns: repeat(2, 1fr); } }

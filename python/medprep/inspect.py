@@ -29,6 +29,7 @@ def summarise(out: Path) -> dict[str, Any]:
     reader = ShardReader(out)
     manifest = reader.manifest
     groups = _groups_by_split(out, list(manifest.splits))
+    known = [names for names in groups.values() if names is not None]
     failures = list(read_failures(out))
     return {
         "out": str(out),
@@ -41,7 +42,7 @@ def summarise(out: Path) -> dict[str, Any]:
                 "shards": split.shards,
                 "classes": dict(zip(manifest.classes, split.class_counts, strict=True)),
                 "unlabelled": split.unlabelled,
-                "groups": groups[name],
+                "groups": None if (names := groups[name]) is None else len(names),
             }
             for name, split in manifest.splits.items()
         },
@@ -50,6 +51,7 @@ def summarise(out: Path) -> dict[str, Any]:
         "channel_std": list(manifest.channel_std),
         "pipeline": dict(manifest.pipeline),
         "fingerprint": manifest.fingerprint,
+        "groups": len(set().union(*known)) if known else None,
         "shards": len(manifest.shards),
         "bytes": sum(shard.bytes for shard in manifest.shards),
         "failed": manifest.failed,
@@ -61,13 +63,13 @@ def summarise(out: Path) -> dict[str, Any]:
     }
 
 
-def _groups_by_split(out: Path, splits: list[str]) -> dict[str, int | None]:
-    """Number of different groups (patients) in each split; None where nothing is grouped."""
-    counts: dict[str, int | None] = {}
+def _groups_by_split(out: Path, splits: list[str]) -> dict[str, set[str] | None]:
+    """The different groups (patients) of each split; None where nothing is grouped."""
+    found: dict[str, set[str] | None] = {}
     for split in splits:
         groups = ShardReader(out, split).groups
-        counts[split] = None if groups is None else len(set(groups.tolist()) - {""})
-    return counts
+        found[split] = None if groups is None else set(groups.tolist()) - {""}
+    return found
 
 
 def read_failures(out: Path) -> Iterator[dict[str, str]]:
@@ -173,6 +175,8 @@ def class_table(summary: dict[str, Any]) -> list[list[str]]:
         rows.append([name, *("–" if n is None else str(n) for n in row)])
     if len(splits) > 1:
         totals = [sum(n or 0 for n in column) for column in zip(*counts, strict=True)]
+        if grouped:
+            totals[-1] = summary["groups"]  # a group in two splits is one group
         rows.append(["all", *(str(n) for n in totals)])
     return rows
 

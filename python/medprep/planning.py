@@ -11,7 +11,7 @@ from typing import Any
 from medprep import _core, privacy
 from medprep.errors import SpecError, UsageError
 from medprep.options import DEFAULT_SHARD_BYTES, DataOptions
-from medprep.plan import Plan, cut_shards
+from medprep.plan import Plan, check_samples, cut_shards, read_samples
 from medprep.sources import Listing, SourceOptions, list_source, root_of
 from medprep.split import (
     DEFAULT_RATIOS,
@@ -116,8 +116,30 @@ def refuse_difference(plan: Plan, options: DataOptions, out: Path) -> None:
         )
 
 
+def refuse_new_images(plan: Plan, src: Path, out: Path) -> None:
+    """Raise SpecError when SRC holds images that OUT was not planned with: another SRC, or it grew.
+
+    Planned images that are gone are no matter: finished shards stay, others record a failure.
+    Nothing is compared where the planned samples are not there to compare with.
+    """
+    if check_samples(out, plan) is not None:
+        return
+    planned = {sample.path for shard in plan.shards for sample in read_samples(out, shard)}
+    options = SourceOptions(unlabelled=plan.options["unlabelled"], group_by=plan.group_by)
+    listing = list_source(src, layout=plan.layout, options=options)
+    new = [item.path for item in listing.items if item.path not in planned]
+    if new:
+        first = "" if plan.private else f", first {new[0]!r}"
+        raise SpecError(
+            f"{out}: planned without {len(new)} images that SRC holds now{first}",
+            stage="spec",
+            hint="choose another OUT, or --overwrite to make it anew",
+        )
+
+
 def _split(listing: Listing, text: str | None, seed: int) -> tuple[list[str], tuple[str, ...], str]:
     """The split of every item, the names in plan order and the rule as text."""
+    # SRC's own split is never dropped unasked: where it leaves one out, folder_splits says which.
     rule = text or (FROM_FOLDER if listing.has_splits else DEFAULT_RATIOS)
     ratios = parse_split(rule)
     if ratios is None:
@@ -204,7 +226,7 @@ def _notes(listing: Listing, splits: Sequence[str], plan: Plan) -> tuple[str, ..
     if crossing:
         notes.append(
             f"{len(crossing)} groups have samples in more than one split, as SRC says; "
-            "`medprep audit` lists them, --split train=0.8,val=0.1,test=0.1 avoids them"
+            f"--split {DEFAULT_RATIOS} keeps each in one"
         )
     if listing.failures:
         notes.append(f"{len(listing.failures)} inputs are refused (see failures.jsonl)")

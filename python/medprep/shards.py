@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+import operator
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,7 +67,7 @@ class ShardReader:
 
     def __getitem__(self, index: int) -> Sample:
         """The sample at `index` (negative counts from the end); its image is a read-only view."""
-        shard_at, row = self._locate(int(index))
+        shard_at, row = self._locate(operator.index(index))
         shard = self._shard(shard_at)
         return Sample(
             shard.images[row],

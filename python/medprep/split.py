@@ -10,6 +10,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from fractions import Fraction
 
 from medprep.errors import UsageError
@@ -55,6 +56,9 @@ def parse_split(text: str) -> Ratios | None:
                 f"--split {text}: {part.strip()!r} is not NAME=SHARE",
                 hint=f"for example --split {DEFAULT_RATIOS}, or --split {FROM_FOLDER}",
             )
+        meant = get_close_matches(name.lower(), FIRST_SPLITS, n=1, cutoff=0.6)
+        if name not in FIRST_SPLITS and meant:
+            raise UsageError(f"--split {text}: did you mean {meant[0]!r} by {name!r}?")
         if name in shares:
             raise UsageError(f"--split {text}: split {name!r} is given twice")
         shares[name] = Fraction(share)

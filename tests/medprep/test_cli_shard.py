@@ -26,8 +26,9 @@ def last_json(result):
 def refused(result, code, *parts):
     """The exit code, one line of reason with all parts, and no traceback."""
     assert result.exit_code == code, result.output
-    reason = [x for x in result.stderr.splitlines() if x.startswith(("medprep: ", "Error: "))]
+    reason = [x for x in result.stderr.splitlines() if x.startswith("medprep: ")]
     assert len(reason) == 1, result.stderr
+    assert "Usage:" not in result.stderr
     for part in parts:
         assert part in reason[0]
     assert "Traceback" not in result.output
@@ -139,6 +140,7 @@ def test_wrong_use_is_refused_in_one_line(two_classes, tmp_path):
         ((two_classes, out, "--layout", "nonsense"), "layouts: auto, table, folder, files"),
         ((two_classes, out, "--split", "train=0.9"), "add up to 0.9, not 1"),
         ((two_classes, out, "--split", "oops"), "is not NAME=SHARE"),
+        ((two_classes, out, "--split", "trian=0.8,val=0.2"), "did you mean 'train'"),
         ((two_classes, out, "--split", "folder"), "SRC does not say the split"),
         ((two_classes, out, "--size", "0"), "size must be N or HxW"),
         ((two_classes, out, "--size", "12x"), "size must be N or HxW"),
@@ -174,6 +176,47 @@ def test_wrong_use_is_refused_in_one_line(two_classes, tmp_path):
         result = call("shard", *words)
         refused(result, 2, part)
     assert not (out / "plan.json").exists() or not list(out.glob("*.npz"))
+
+
+def test_images_that_the_plan_does_not_know_are_refused(two_classes, tmp_path):
+    out = tmp_path / "out"
+    assert call("shard", two_classes, out, *SMALL).exit_code == 0
+    other = write_classes(tmp_path / "other", {"nevus": 3, "normal": 3})
+    for verb in (("shard",), ("shard", "--dry-run"), ("plan",)):
+        refused(call(*verb, other, out, *SMALL), 2, "planned without", "--overwrite")
+    refused(call("shard", other, out), 2, "nevus_000.jpg")
+    moved = two_classes.rename(tmp_path / "moved")
+    assert call("shard", moved, out, *SMALL).exit_code == 0
+    (moved / "normal" / "normal_000.jpg").rename(moved / "normal" / "late.jpg")
+    refused(call("shard", moved, out, *SMALL), 2, "1 images", "normal/late.jpg")
+
+
+def test_new_images_are_not_named_in_private_mode(two_classes, tmp_path):
+    out = tmp_path / "out"
+    assert call("plan", two_classes, out, *SMALL, "--private").exit_code == 0
+    (two_classes / "normal" / "normal_000.jpg").rename(two_classes / "normal" / "surname.jpg")
+    result = call("shard", two_classes, out, *SMALL, "--private")
+    refused(result, 2, "planned without 1 images")
+    assert "surname" not in result.output
+
+
+def test_a_table_that_gives_some_splits_only_is_refused(tmp_path):
+    src = write_classes(tmp_path / "src", {"a": 4, "b": 4})
+    rows = ["path,label,split", "a/a_000.jpg,a,train", "b/b_000.jpg,b,test", "a/a_001.jpg,a,"]
+    (src / "t.csv").write_text("\n".join(rows))
+    refused(call("shard", src, tmp_path / "out", *SMALL), 2, "does not say the split of 'a/a_001")
+    ratios = call("shard", src, tmp_path / "out", *SMALL, "--split", "train=1")
+    assert ratios.exit_code == 0
+
+
+@pytest.mark.parametrize(("stdout", "code"), [("&-", 0), ("/dev/full", 74)])
+def test_a_closed_or_full_stdout_shows_no_traceback(two_classes, tmp_path, stdout, code):
+    command = f'exec {sys.executable} -m medprep shard "$0" "$1" --size 8 --json >{stdout}'
+    words = ["bash", "-c", command, str(two_classes), str(tmp_path / "out")]
+    run = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert run.returncode == code, run.stderr
+    assert "Traceback" not in run.stderr
+    assert (tmp_path / "out" / "manifest.json").exists()
 
 
 def test_an_empty_class_folder_is_named(two_classes, tmp_path):

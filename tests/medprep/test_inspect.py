@@ -14,10 +14,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from tiny_collections import write_classes
 
 from medprep.contact_sheet import render_html
 from medprep.errors import UsageError, VerificationError
-from medprep.inspect import choose_pictures, pipeline_text, reduce_image, render, summarise
+from medprep.inspect import (
+    choose_pictures,
+    class_table,
+    pipeline_text,
+    reduce_image,
+    render,
+    summarise,
+)
 from medprep.manifest import Manifest, ShardEntry, SplitEntry
 from medprep.types import ImageShape
 
@@ -186,3 +194,13 @@ def test_the_command_writes_the_sheet_and_prints_the_summary(out, tmp_path):
     assert summary["samples"] == 6
     assert Path(summary["html"]).read_text().startswith("<!doctype html>")
     assert medprep("inspect", tmp_path / "nowhere", code=2)["exit_code"] == 2
+
+
+def test_a_group_in_two_splits_is_counted_once_in_all(tmp_path):
+    src = write_classes(tmp_path / "src", {"a": 4})
+    rows = [f"a/a_{k:03}.jpg,a,{'train' if k % 2 else 'test'},p{k // 2}" for k in range(4)]
+    (src / "t.csv").write_text("\n".join(["path,label,split,group", *rows]))
+    out = tmp_path / "out"
+    medprep("shard", src, out, "--size", 8)
+    header, *_, total = class_table(summarise(out))
+    assert dict(zip(header, total, strict=True))["groups"] == "2"

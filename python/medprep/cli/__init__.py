@@ -85,34 +85,48 @@ def exit_code_of(call: Any, words: Sequence[str]) -> int:  # noqa: ANN401 (whate
     """Run a command; expected failures become one line on stderr and their exit code."""
     try:
         code = call()
-        sys.stdout.flush()
+        if sys.stdout is not None:  # None when the caller closed it
+            sys.stdout.flush()
     except click.ClickException as error:
-        error.show()
-        return _report_error(error.format_message(), error.exit_code, words)
+        return _report_error(one_line(error), error.exit_code, words)
     except click.exceptions.Exit as done:
         return int(done.exit_code)
     except MedprepError as error:
-        click.echo(f"medprep: {error}", err=True)
         return _report_error(str(error), error.exit_code, words)
     except (KeyboardInterrupt, click.Abort) as error:
         # A second signal (medprep.cli.signals says which; click wraps it), or one outside a run.
         return 128 + int(getattr(error.__cause__ or error, "signum", signal.SIGINT))
     except (BrokenPipeError, SystemExit):
         # The reader of our output went away; click exits by itself then, and only then.
-        # Closing stdout at exit must not fail again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_stdout()
         return int(_BROKEN_PIPE)
     except OSError as error:
         message = f"{error.filename}: {error.strerror}" if error.filename else str(error)
-        click.echo(f"medprep: {message}", err=True)
         return _report_error(message, StorageError.exit_code, words)
     return code if isinstance(code, int) else 0
 
 
+def one_line(error: click.ClickException) -> str:
+    """What click says in four lines: the reason, and which help to read."""
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    where = f"; see `{context.command_path} --help`" if context is not None else ""
+    return f"{error.format_message().removesuffix('.')}{where}"
+
+
 def _report_error(message: str, code: int, words: Sequence[str]) -> int:
+    click.echo(f"medprep: {message}", err=True)
     if "--json" in words:
-        click.echo(json.dumps({"error": message, "exit_code": code}, ensure_ascii=False))
+        try:
+            click.echo(json.dumps({"error": message, "exit_code": code}, ensure_ascii=False))
+        except OSError:  # stdout is what failed; stderr has the reason
+            _discard_stdout()
     return code
+
+
+def _discard_stdout() -> None:
+    """Let what is still buffered go nowhere: closing stdout at exit must not fail again."""
+    if sys.stdout is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @click.group(

@@ -41,7 +41,7 @@ def plan(
     """Write the plan."""
     from medprep.cli.shard_run import describe, plan_json
     from medprep.plan import has_plan, load_plan
-    from medprep.planning import check_out, make_plan, refuse_difference
+    from medprep.planning import check_out, make_plan, refuse_difference, refuse_new_images
     from medprep.run import RunOptions, refuse_foreign, remove_ours, save
 
     check_out(src, out)
@@ -50,6 +50,7 @@ def plan(
     if has_plan(out):
         made = load_plan(out)
         refuse_difference(made, data, out)
+        refuse_new_images(made, src, out)
         output.say("the plan is there already; --overwrite plans anew")
     else:
         refuse_foreign(out)

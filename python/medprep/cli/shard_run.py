@@ -12,7 +12,7 @@ from medprep.cli.signals import StopSignals
 from medprep.errors import InterruptedRunError, StoppedError
 from medprep.options import DataOptions
 from medprep.plan import Plan, has_plan, load_plan
-from medprep.planning import check_out, make_plan, refuse_difference
+from medprep.planning import check_out, make_plan, refuse_difference, refuse_new_images
 from medprep.report import ShardReport
 from medprep.run import RunOptions, run_shard
 from medprep.types import JsonObject
@@ -44,7 +44,9 @@ def dry_run_shard(src: Path, out: Path, data: DataOptions, run: RunOptions, outp
     """Plan, say what would be made, write nothing."""
     check_out(src, out)
     if has_plan(out) and not run.overwrite:
-        refuse_difference(load_plan(out), data, out)
+        made = load_plan(out)
+        refuse_difference(made, data, out)
+        refuse_new_images(made, src, out)
     planned = make_plan(src, out, data, threads=run.num_threads, keep_key=False)
     for note in planned.notes:
         output.warn(note)

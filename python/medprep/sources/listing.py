@@ -48,8 +48,8 @@ class Listing:
 
     @property
     def has_splits(self) -> bool:
-        """True when SRC itself says the split of every item."""
-        return bool(self.items) and all(item.split is not None for item in self.items)
+        """True when SRC itself says splits, be it of some items only."""
+        return any(item.split is not None for item in self.items)
 
 
 class PathGuard:

@@ -81,7 +81,8 @@ def list_source(src: Path, options: SourceOptions) -> Listing:
         else:
             listing.failures.append(failure)
     _check_unlabelled(options.unlabelled, items.values())
-    _note_group(listing, header, columns)
+    if not listing.has_splits:
+        _note_group(listing, header, columns)
     return listing
 
 
