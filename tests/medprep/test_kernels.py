@@ -73,6 +73,18 @@ def test_the_kernels_refuse_an_image_over_the_cap_before_decoding():
             kernel(bytes(header))
 
 
+def test_a_jpeg_cut_anywhere_is_refused_and_what_follows_it_is_no_matter():
+    data = encoded(40, 40, progressive=True)
+    for kernel in kernels(PLAIN):
+        for cut in range(2, len(data), 7):
+            with pytest.raises(DecodeError):
+                kernel(data[:cut])
+            with pytest.raises(DecodeError):
+                kernel(data[:cut] + bytes(50))  # the hole of an interrupted download
+        # Cameras append whole images and bytes that look like the start of a scan.
+        np.testing.assert_array_equal(kernel(data + b"trailer\xff\xda\x00\x01"), kernel(data))
+
+
 def test_an_unknown_kernel_is_refused():
     with pytest.raises(UsageError, match="kernels: rust, python"):
         make_kernel("cuda", PLAIN)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from importlib import import_module
 from types import ModuleType
 from typing import Any
@@ -20,7 +21,9 @@ from medprep.pipeline import PipelineSpec
 from medprep.steps import Clahe, Gamma, Median, Resize, Step
 from medprep.types import ImageU8
 
-_SCAN, _END = b"\xff\xda", b"\xff\xd9"
+_MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])")  # not stuffing, not a restart
+_SCAN, _END = 0xDA, 0xD9
+_WITHOUT_BODY = {0x01, *range(0xD0, 0xD9)}
 _MAX_PIXELS, _MAX_SCANS = 178_956_970, 500  # as the core's Limits
 
 
@@ -88,11 +91,12 @@ def decode(cv2: Any, data: bytes, channels: str) -> ImageU8:  # noqa: ANN401 (a 
     header = _core.probe(data)
     format_ = header["format"]
     _check_cap("pixels", int(header["height"]) * int(header["width"]), _MAX_PIXELS)
-    if data[:2] == b"\xff\xd8":
-        _check_cap("JPEG scans", data.count(_SCAN), _MAX_SCANS)
-    if data.rfind(_END) < data.rfind(_SCAN) and data[:2] == b"\xff\xd8":
-        # OpenCV before 5.0 fills the missing part with grey and says nothing.
-        raise DecodeError("cannot decode JPEG: premature end of data", stage="decode")
+    if format_ == "JPEG":
+        scans, ends = jpeg_scans(data)
+        _check_cap("JPEG scans", scans, _MAX_SCANS)
+        if not ends:
+            # OpenCV before 5.0 fills the missing part with grey and says nothing.
+            raise DecodeError("cannot decode JPEG: premature end of data", stage="decode")
     flag = cv2.IMREAD_GRAYSCALE if channels == "grey" else cv2.IMREAD_COLOR
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flag)
@@ -105,6 +109,26 @@ def decode(cv2: Any, data: bytes, channels: str) -> ImageU8:  # noqa: ANN401 (a 
         image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
     pixels: ImageU8 = image
     return pixels
+
+
+def jpeg_scans(data: bytes) -> tuple[int, bool]:
+    """How many scans a JPEG has, and whether the image ends: what is cut short does not.
+
+    Goes from segment to segment, as the core does, so that neither thumbnails in a header nor
+    what cameras append behind the image count.
+    """
+    scans, at = 0, 2
+    while (found := _MARKER.search(data, at)) is not None:
+        marker, at = found[1][0], found.end()
+        if marker == _END:
+            return scans, True
+        if marker in _WITHOUT_BODY:
+            continue
+        scans += marker == _SCAN
+        at += int.from_bytes(data[at : at + 2], "big")
+        if at > len(data):
+            break
+    return scans, False
 
 
 def resize(cv2: Any, image: ImageU8, step: Resize) -> ImageU8:  # noqa: ANN401
