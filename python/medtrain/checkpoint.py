@@ -73,9 +73,10 @@ class CheckpointStore:
             files.sync(self.folder)
             if best:
                 self._copy_to_best(last)
-        except OSError as error:
+        except (OSError, SafetensorError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
             raise StorageError(
-                f"{self.folder}: cannot save a checkpoint: {error.strerror}",
+                f"{self.folder}: cannot save a checkpoint: {reason}",
                 path=str(self.folder),
                 hint="the checkpoint before it is still whole",
             ) from None

@@ -240,7 +240,7 @@ def _overlay(values: dict[str, Any], new: Mapping[str, Any], source: str) -> Non
     known = _field_types()
     for key, value in new.items():
         if key not in known:
-            raise ConfigError(f"{source}: unknown key {key!r}{_did_you_mean(key, known)}")
+            raise ConfigError(f"{source}: unknown key {key!r}{_meant(key, known)}")
         values[key] = _coerce(key, value, known[key], source)
 
 
@@ -300,7 +300,8 @@ def _parse_set(text: str) -> tuple[str, Any]:
     try:
         return key.strip(), yaml.safe_load(value)
     except yaml.YAMLError as error:
-        raise ConfigError(f"--set {text!r}: not a YAML value: {error}") from None
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"--set {text!r}: not a YAML value: {reason}") from None
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
@@ -309,12 +310,25 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise ConfigError(f"config {path}: cannot read: {error.strerror}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"config {path}: not valid YAML: {error}") from None
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"config {path}: not valid YAML: {reason}") from None
     if tree is None:
         return {}
     if not isinstance(tree, dict):
         raise ConfigError(f"config {path}: expected keys and values, got {type(tree).__name__}")
     return tree
+
+
+def _meant(key: str, known: Iterable[str]) -> str:
+    """The key that was meant; where none is alike, those of the same section."""
+    section, _, leaf = key.rpartition(".")
+    leaves = [name.rpartition(".")[2] for name in known if name.rpartition(".")[0] == section]
+    if not section or not leaves:
+        return _did_you_mean(key, known)
+    close = difflib.get_close_matches(leaf, leaves, n=1, cutoff=0.5)
+    if close:
+        return f"; did you mean '{section}.{close[0]}'?"
+    return f"; known: {', '.join(f'{section}.{name}' for name in leaves)}"
 
 
 def _did_you_mean(word: str, known: Iterable[str]) -> str:

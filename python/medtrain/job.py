@@ -86,7 +86,7 @@ def resolve_processes(
     if gpus is not None and cuda_devices == 0:
         raise UsageError(
             f"--gpus {gpus}: this machine has no usable CUDA GPU",
-            hint=f"use --procs {gpus} to train on the CPU, or run `medtrain doctor`",
+            hint=f"use --procs {gpus} to train on the CPU, or run `medprep doctor`",
         )
     device = "cpu" if procs is not None or cuda_devices == 0 else "cuda"
     asked, flag = (procs, "--procs") if device == "cpu" else (gpus, "--gpus")

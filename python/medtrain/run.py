@@ -25,7 +25,7 @@ from medtrain.checkpoint import Checkpoint, CheckpointStore, find, load
 from medtrain.config import Config
 from medtrain.data import Augment, EvaluationLoader, Inputs, Normalise, Split, TrainLoader
 from medtrain.distributed import World
-from medtrain.errors import CheckpointError, ConfigError, UsageError
+from medtrain.errors import CheckpointError, ConfigError, StorageError, UsageError
 from medtrain.evaluation import evaluate
 from medtrain.job import Job
 from medtrain.journal import Journal
@@ -122,16 +122,27 @@ def train(job: Job, world: World, stop: StopFlag, *, init_method: str | None = N
     job = job.with_out(distributed.max_over_ranks(int(time.time())))
     run = job.run if world.rank == 0 else None
     if run is not None:
-        run.mkdir(parents=True, exist_ok=True)
+        make_run_folder(run)
     try:
         return _train(job, data, device, run, stop)
     except BaseException as error:
-        if run is not None:
+        # What was done or stopped before is so still: this job was refused before it began.
+        if run is not None and records.read_status(run).get("state") not in ("done", "stopped"):
             message = f"{type(error).__name__}: {error}"
             status = {"epoch": 0, "epochs": job.config.train.epochs} | _counts(run)
             records.write_status(run, "failed", **status, message=message)
         distributed.shutdown()
         raise
+
+
+def make_run_folder(run: Path) -> None:
+    """Make RUN; raises StorageError where that cannot be."""
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(
+            f"--out {run}: cannot make the run folder: {error.strerror}", path=str(run)
+        ) from None
 
 
 def build_inputs(config: Config, manifest: Manifest) -> Inputs:
@@ -348,8 +359,9 @@ def _resume(
     checkpoint = _find_checkpoint(job, store, journal)
     if checkpoint is None:
         if strategy.rank == 0:
+            for name in (records.STATUS_NAME, records.FILE_NAME):
+                (job.run / name).unlink(missing_ok=True)
             store.clear()
-            (job.run / records.FILE_NAME).unlink(missing_ok=True)
         return Progress()
     _check_same(checkpoint, job.config, data)
     state = checkpoint.state

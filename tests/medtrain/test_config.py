@@ -38,6 +38,11 @@ def test_unknown_key_is_refused_with_a_suggestion(tmp_path):
     assert caught.value.exit_code == 2
 
 
+def test_unknown_key_that_resembles_none_names_those_of_its_section():
+    with pytest.raises(ConfigError, match=r"unknown key 'optim.lr'; known: optim.name, optim.le"):
+        config.resolve("classify", sets=["optim.lr=1"])
+
+
 def test_unknown_recipe_is_refused_with_a_suggestion():
     with pytest.raises(ConfigError, match="unknown recipe 'glucoma'; did you mean 'glaucoma'"):
         config.resolve("glucoma")

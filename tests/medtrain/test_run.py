@@ -233,6 +233,18 @@ def test_failed_run_says_so_in_its_status(shards, tmp_path):
     assert status["state"] == "failed" and "unknown model 'nothing'" in status["message"]
 
 
+def test_refused_resumption_leaves_a_finished_run_as_it_was(shards, tmp_path):
+    out = tmp_path / "run"
+    train(job(shards, out, train__epochs=1))
+    before = {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()}
+    with pytest.raises(ConfigError, match="cannot resume"):
+        train(job(shards, out, train__epochs=1, seed=7))
+    assert {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()} == before
+    with pytest.raises(ConfigError):
+        train(job(shards, out, resume="never", model__name="nothing"))
+    assert records.read_status(out)["state"] == "done"
+
+
 def test_three_classes_and_grey_images_train(tmp_path):
     shards = toy.make_shards(tmp_path / "d", classes=("a", "b", "c"), channels=1)
     outcome = train(job(shards, tmp_path / "run", train__epochs=1))

@@ -6,6 +6,7 @@ import click.testing
 import numpy as np
 import pytest
 import toy
+from safetensors import SafetensorError
 
 import medtrain
 from medprep import pipeline
@@ -13,6 +14,7 @@ from medprep.errors import DecodeError
 from medprep.kernels import make_kernel
 from medtrain import run
 from medtrain.cli import main
+from medtrain.cli.train import _summary
 from medtrain.config import resolve
 from medtrain.distributed import World
 from medtrain.errors import UsageError, VerificationError
@@ -174,3 +176,42 @@ def test_interface_trains_in_a_process_of_its_own(trained, tmp_path):
     with pytest.raises(medtrain.errors.MedprepError, match="unknown recipe 'clasify'") as caught:
         medtrain.train("clasify", shards)
     assert caught.value.exit_code == 2
+
+
+def test_a_place_that_cannot_be_written_gives_one_line_and_exit_74(trained, tmp_path):
+    (tmp_path / "file").write_text("not a folder")
+    inside = tmp_path / "file" / "run"
+    shards = trained.parent / "shards"
+    for words in (
+        ("serial", "--recipe", "classify", "--data", shards, "--out", inside, "--procs", 1),
+        ("ddp", "--recipe", "classify", "--data", shards, "--out", inside, "--procs", 2),
+        ("report", trained, "--out", tmp_path / "file" / "page.html"),
+    ):
+        result = command(*words)
+        assert (result.exit_code, result.stdout) == (74, ""), result.output
+        assert len(result.stderr.splitlines()) == 1 and str(tmp_path / "file") in result.stderr
+
+
+def test_a_full_disk_at_a_checkpoint_is_storage_trouble(trained, tmp_path, monkeypatch):
+    def full(*_):
+        raise SafetensorError("Error while serializing: I/O error: No space left on device")
+
+    monkeypatch.setattr("medtrain.checkpoint.save_file", full)
+    shards = trained.parent / "shards"
+    words = ("--data", shards, "--out", tmp_path / "run", "--epochs", 1, "--procs", 1)
+    sets = [f"--set={key}={json.dumps(value)}" for key, value in toy.SMALL.items()]
+    result = command("serial", "--recipe", "classify", *words, *sets)
+    assert result.exit_code == 74, result.output
+    assert "No space left on device" in result.stderr and "still whole" in result.stderr
+
+
+def test_a_mistyped_flag_gives_one_line(trained):
+    result = command("evaluate", trained, "--dta", "x")
+    assert result.exit_code == 2
+    assert len(result.stderr.splitlines()) == 1 and "see `" in result.stderr
+
+
+def test_the_summary_shows_a_measure_that_is_zero():
+    result = {"run": "r", "epochs": 1, "images_per_s": None, "test": None}
+    result["val"] = {"accuracy": 0.5, "auroc": 0.0}
+    assert "auroc 0.0000" in _summary(run.Outcome(result, 0))

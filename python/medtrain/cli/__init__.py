@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from typing import Any, NoReturn
@@ -12,7 +13,7 @@ from medtrain.cli.evaluate import evaluate
 from medtrain.cli.predict import predict
 from medtrain.cli.report import report
 from medtrain.cli.train import ddp, serial
-from medtrain.errors import ExtraMissingError, MedprepError
+from medtrain.errors import ExtraMissingError, MedprepError, StorageError
 
 _HELP = """\b
 Example:
@@ -25,6 +26,7 @@ Train, evaluate and use models from medprep's shards.
 
 # What the extra `train` brings; every verb but `report` and `--help` needs it.
 _TRAIN_EXTRA = {"torch", "torchvision", "timm", "safetensors"}
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EIO}
 
 
 class _Medtrain(click.Group):
@@ -45,14 +47,20 @@ class _Medtrain(click.Group):
             )
             fail(str(missing), missing.exit_code)
         except click.ClickException as error:
-            error.show()
-            sys.exit(error.exit_code)
+            fail(one_line(error), error.exit_code)
         except (click.Abort, KeyboardInterrupt):
             sys.exit(130)
         except BrokenPipeError:
             # Whoever read our output has left; there is nobody to tell.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(1)
+        except OSError as error:
+            if error.filename is None and error.errno not in _FULL:
+                raise  # no file's fault: a network error, say
+            # stdout may be what is full; closing it at exit must not fail again.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+            where = f"{error.filename}: " if error.filename else ""
+            fail(f"{where}{error.strerror}", StorageError.exit_code)
         sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -65,6 +73,13 @@ class _Medtrain(click.Group):
 @click.version_option(package_name="medprep", prog_name="medtrain")
 def main() -> None:
     """Train, evaluate and use models."""
+
+
+def one_line(error: click.ClickException) -> str:
+    """What click says in four lines: the reason, and which help to read."""
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    where = f"; see `{context.command_path} --help`" if context is not None else ""
+    return f"{error.format_message().removesuffix('.')}{where}"
 
 
 def fail(message: str, code: int) -> NoReturn:

@@ -176,10 +176,12 @@ def _launch(job: Job) -> int:
     import time
 
     from medtrain.launch import launch
-    from medtrain.run import check
+    from medtrain.run import check, make_run_folder
 
     check(job)
-    return launch(job.with_out(int(time.time())))
+    job = job.with_out(int(time.time()))
+    make_run_folder(job.run)
+    return launch(job)
 
 
 def _work(job: Job, world: World) -> int:
@@ -213,6 +215,7 @@ def _summary(outcome: Outcome) -> str:
     for split in ("val", "test"):
         metrics = result[split]
         if metrics is not None:
-            shown = (f"{k} {metrics[k]:.4f}" for k in ("accuracy", "auroc") if metrics.get(k))
-            parts.append(f"{split} {' '.join(shown)}")
+            named = ((k, metrics.get(k)) for k in ("accuracy", "auroc"))
+            shown = " ".join(f"{k} {value:.4f}" for k, value in named if value is not None)
+            parts.append(f"{split} {shown}")
     return ", ".join(parts)

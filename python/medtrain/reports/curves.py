@@ -34,7 +34,7 @@ def learning_curve(run: Run, name: str, title: str) -> Markup | None:
     frame = Frame(f"{title} over epochs", epoch_axis(x), Axis(label=title, low=low, high=high))
     best = run.best_epoch()
     if best and min(x) <= best[0] <= max(x) and len(x) > 1:
-        frame.rule(best[0], f"best: epoch {best[0]}")
+        frame.rule(best[0], f"kept: epoch {best[0]}")
     for line in lines:
         frame.line(line)
     heading = f"{title}, {lines[0].name}" if len(lines) == 1 else title

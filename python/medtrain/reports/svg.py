@@ -63,9 +63,9 @@ class Axis:
         if self.percent:
             return f"{value * 100:.4g}%"
         step = 1.0 if self.only else self._step()
-        if max(abs(self.low), abs(self.high)) >= 1e6 or step < 1e-4:
+        if max(abs(self.low), abs(self.high)) >= 1e6 or step < 1e-6:
             return rounded(value, 3)
-        decimals = next((d for d in range(6) if math.isclose(round(step, d), step)), 6)
+        decimals = next((d for d in range(8) if math.isclose(round(step, d), step)), 8)
         return f"{value:,.{decimals}f}"
 
     def _step(self) -> float:
