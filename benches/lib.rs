@@ -1,7 +1,7 @@
 //! Inputs for the benches, generated in code: the same on every machine, and nobody's patient.
 
 use libjpeg_turbo_rs::{PixelFormat, Subsampling, compress};
-use medprep_core::ImageU8;
+use medprep_core::{Cpu, ImageU8};
 
 /// A square image with smooth structure, edges and noise: about as hard to decode as a fundus photo
 /// (1.3 bits per pixel as JPEG of quality 90).
@@ -24,6 +24,19 @@ pub fn image(side: usize, channels: usize) -> ImageU8 {
         }
     }
     ImageU8::from_vec(side, side, channels, values)
+}
+
+/// The names of the paths this machine has, the scalar definition first: one row of figures each.
+pub fn paths() -> impl Iterator<Item = &'static str> {
+    Cpu::ALL.into_iter().filter(|cpu| cpu.is_available()).map(Cpu::name)
+}
+
+/// The path of that name.
+///
+/// # Panics
+/// If there is none, or this machine lacks it.
+pub fn path(name: &str) -> Cpu {
+    Cpu::choose(Some(name)).expect("a name of `paths`")
 }
 
 /// The image as a JPEG of quality 90, 4:2:0.

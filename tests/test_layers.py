@@ -114,14 +114,16 @@ MEDPREP_DOORS: Arrows = {
 RUST: Arrows = {
     "error": set(),
     "image": set(),
-    "decode": {"image", "error"},
-    "geometry": {"image", "error"},
-    "photometric": {"image", "error"},
-    "pipeline": {"decode", "geometry", "photometric", "image", "error"},
+    # which vector instructions the kernels of decode, geometry and photometric use
+    "cpu": {"error"},
+    "decode": {"cpu", "image", "error"},
+    "geometry": {"cpu", "image", "error"},
+    "photometric": {"cpu", "image", "error"},
+    "pipeline": {"decode", "geometry", "photometric", "cpu", "image", "error"},
     "shard": {"image", "error"},
-    "engine": {"pipeline", "decode", "shard", "image", "error"},
+    "engine": {"pipeline", "decode", "shard", "cpu", "image", "error"},
 }
-RUST_REEXPORTS = {"Error": "error", "Result": "error"} | dict.fromkeys(
+RUST_REEXPORTS = {"Error": "error", "Result": "error", "Cpu": "cpu"} | dict.fromkeys(
     ("Image", "ImageU8", "ImageU16"), "image"
 )
 

@@ -43,7 +43,10 @@ __all__ = [
 __version__: str
 
 def cpu_path() -> str:
-    """Which set of instructions the kernels use on this CPU."""
+    """Which set of instructions the kernels use: scalar, avx2, avx512 or avx512vbmi.
+
+    The best of this CPU, or the one that MEDPREP_CPU names. Raises SpecError when it cannot be.
+    """
 
 def probe(data: bytes) -> dict[str, int | str]:
     """The header: format, height, width (upright), channels, bit_depth, orientation."""

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from medprep import machine
+from medprep.errors import SpecError
 from medprep.gpus import CODE_WORDS, list_gpus, match_gpus
 
 LOW_DISK_GIB = 5.0
@@ -142,11 +143,6 @@ def _core(findings: list[Finding]) -> dict[str, Any]:
     """The compiled core: version, file and the code path it has chosen for this processor."""
     try:
         core = importlib.import_module("medprep._core")
-        return {
-            "version": core.__version__,
-            "cpu_path": core.cpu_path(),
-            "file": core.__file__,
-        }
     except ImportError as error:
         findings.append(
             Finding(
@@ -156,6 +152,12 @@ def _core(findings: list[Finding]) -> dict[str, Any]:
             )
         )
         return {"error": str(error)}
+    try:
+        path = core.cpu_path()
+    except SpecError as error:  # an unusable MEDPREP_CPU
+        path = None
+        findings.append(Finding(level="error", what=str(error), action="unset MEDPREP_CPU"))
+    return {"version": core.__version__, "cpu_path": path, "file": core.__file__}
 
 
 def _extras(findings: list[Finding]) -> dict[str, Any]:
@@ -259,7 +261,7 @@ def _software_lines(report: dict[str, Any]) -> list[str]:
     if "error" in core:
         core_text = f"cannot be loaded: {core['error']}"
     else:
-        core_text = f"{core['version']}, {core['cpu_path']} code path"
+        core_text = f"{core['version']}, {core['cpu_path'] or 'no usable'} code path"
     have = [
         f"{name} {version}" for name, version in versions.items() if version and name != "torch"
     ]

@@ -12,7 +12,9 @@ from medprep.types import JsonObject
 class EngineResult:
     """What one engine call did.
 
-    stages: seconds per stage, summed over threads and processes.
+    stages: seconds per stage, summed over threads and processes. Kernel rust: `clahe` includes the
+        ways to Lab and back, and on a vector path (see `medprep doctor`) in colour `gamma` too,
+        which then has no entry of its own.
     stopped: True when a stop was asked for before all shards were done.
     """
 

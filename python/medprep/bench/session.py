@@ -55,6 +55,7 @@ def run_bench(
     VerificationError when two runs make different data sets.
     """
     check_extras(options.configurations)
+    versions = _versions()  # first, as it refuses an unusable MEDPREP_CPU
     cap_threads()
     box = machine.describe()
     with tempfile.TemporaryDirectory(prefix="medprep-bench-plan-", dir=options.scratch) as folder:
@@ -81,7 +82,7 @@ def run_bench(
         "baseline": str(comparison.baseline),
         "rows": [row.to_json() for row in comparison.rows],
         "machine": box,
-        "versions": _versions(),
+        "versions": versions,
         "input": _input_facts(src, planned),
         "method": {
             "repeats": options.repeats,

@@ -3,6 +3,7 @@
 //! The way of a sample: bytes -> [`decode`] -> [`geometry`] -> [`photometric`] (together a
 //! [`pipeline`]) -> [`shard`], driven over many images by the [`engine`]. Knows nothing of Python.
 
+pub mod cpu;
 pub mod decode;
 pub mod engine;
 pub mod error;
@@ -12,5 +13,6 @@ pub mod photometric;
 pub mod pipeline;
 pub mod shard;
 
+pub use cpu::Cpu;
 pub use error::{Error, Result};
 pub use image::{Image, ImageU8, ImageU16};

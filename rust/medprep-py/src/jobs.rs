@@ -4,9 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use medprep_core::Result;
 use medprep_core::decode::{Probe, probe};
 use medprep_core::engine::{Control, Job, SourceRoot, map_parallel, run};
-use medprep_core::Result;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 

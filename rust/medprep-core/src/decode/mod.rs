@@ -1,15 +1,18 @@
 //! Bytes to pixels, equal to OpenCV's `imdecode`; hostile bytes cost an error, never the process.
 //!
 //! One file, one job: [`format`](Format) sniffing, [`probe()`] (header only), [`Limits`], EXIF
-//! orientation, and one folder per file format. The JPEG decoder sits behind one function
-//! (`jpeg::decode_pixels`), so that another one can be put beside it.
+//! orientation, and one folder per file format. Baseline JPEGs have a decoder of their own
+//! ([`jpeg_sequential`]); all others and all damaged ones are `jpeg`'s. [`Bands`] are for consumers
+//! that need no whole image.
 
+mod bands;
 pub mod dicom;
 mod error;
 mod exif;
 mod format;
 mod guard;
 mod jpeg;
+pub mod jpeg_sequential;
 mod limits;
 mod orientation;
 mod png;
@@ -17,6 +20,7 @@ mod probe;
 
 use serde::{Deserialize, Serialize};
 
+pub use bands::Bands;
 pub use format::Format;
 pub use limits::Limits;
 pub use probe::{Probe, probe};
@@ -66,6 +70,9 @@ pub struct Scratch {
     stored: ImageU8,
     /// A row as the PNG file stores it; all rows when it is interlaced.
     row: Vec<u8>,
+    jpeg: jpeg_sequential::Scratch,
+    /// Rows on their way to a consumer of [`Bands`].
+    band: Vec<u8>,
 }
 
 /// Decodes a JPEG or PNG into `out`, upright (EXIF orientation applied), 8 bits a value.
@@ -85,16 +92,18 @@ pub fn decode_into(
     match Format::of(data)? {
         Format::Jpeg => {
             let header = jpeg::Header::read(data)?;
+            let source = jpeg::Source::check(data, &header, channels, options)?;
+            let Scratch { stored, jpeg, .. } = scratch;
             let mut damaged = None;
-            decode_upright(header.orientation, &mut scratch.stored, out, |stored| {
-                damaged = jpeg::decode(data, &header, channels, options, stored)?;
+            decode_upright(header.orientation, stored, out, |stored| {
+                damaged = jpeg::decode(&source, jpeg, stored)?;
                 Ok(())
             })?;
             Ok(Decoded { damaged })
         }
         Format::Png => {
             let header = png::Header::read(data)?;
-            let Scratch { stored, row } = scratch;
+            let Scratch { stored, row, .. } = scratch;
             decode_upright(header.orientation, stored, out, |stored| {
                 png::decode(data, &header, channels, options, row, stored)
             })?;

@@ -13,6 +13,7 @@ use super::queue::Queue;
 use super::sequence::Sequence;
 use super::source::SourceRoot;
 use super::worker::{End, Shared, lock, work};
+use crate::cpu::Cpu;
 use crate::error::{Error, Result};
 use crate::pipeline::StageSeconds;
 use crate::shard::commit::create_folder;
@@ -51,6 +52,8 @@ pub struct Report {
 /// and nothing half-written does.
 pub fn run(job: &Job, control: &Control) -> Result<Report> {
     let start = Instant::now();
+    // A wrong MEDPREP_CPU is nobody's image: say so before anything is made.
+    Cpu::of_process()?;
     let source = SourceRoot::open(&job.root)?;
     let records = job.out.join("records");
     create_folder(&records)?;

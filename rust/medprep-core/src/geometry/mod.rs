@@ -11,6 +11,9 @@ mod resize;
 
 use serde::{Deserialize, Serialize};
 
+pub use area::{AreaResizer, Axis};
+pub use resize::Shrinking;
+
 use crate::{ImageU8, Result};
 use placement::Placement;
 
@@ -39,7 +42,8 @@ pub enum ResizeMode {
 /// Memory reused from image to image.
 #[derive(Debug, Default)]
 pub struct Scratch {
-    area: area::Scratch,
+    area: area::scalar::Scratch,
+    resizer: AreaResizer,
     linear: linear::Scratch,
 }
 
@@ -70,12 +74,39 @@ pub fn fit_into(
     scratch: &mut Scratch,
     dst: &mut ImageU8,
 ) -> Result<()> {
-    dst.reshape(height, width, src.channels());
-    let placements = placement::placements(src, [height, width], mode);
+    let source = [src.height(), src.width()];
+    let placements = placement::placements(source, [height, width], mode);
+    shape_target(dst, [height, width, src.channels()], mode);
+    resize::resize_placed(src, dst, placements, interpolation, scratch)
+}
+
+/// [`fit_into`] for an image that comes in bands of rows, `source` is its height, width, channels.
+///
+/// Nothing when this size needs the whole image: the area mean can be taken row by row, a bilinear
+/// resize is only done here on whole images, and so is everything on the scalar path.
+///
+/// # Errors
+/// As [`resize_into`].
+pub fn fit_bands<'a>(
+    source: [usize; 3],
+    height: usize,
+    width: usize,
+    mode: ResizeMode,
+    interpolation: Interpolation,
+    scratch: &'a mut Scratch,
+    dst: &'a mut ImageU8,
+) -> Result<Option<Shrinking<'a>>> {
+    let [source_height, source_width, channels] = source;
+    let placements = placement::placements([source_height, source_width], [height, width], mode);
+    shape_target(dst, [height, width, channels], mode);
+    Shrinking::start(source, dst, placements, interpolation, &mut scratch.resizer)
+}
+
+fn shape_target(dst: &mut ImageU8, [height, width, channels]: [usize; 3], mode: ResizeMode) {
+    dst.reshape(height, width, channels);
     if mode == ResizeMode::Letterbox {
         dst.data_mut().fill(0);
     }
-    resize::resize_placed(src, dst, placements, interpolation, scratch)
 }
 
 #[cfg(test)]

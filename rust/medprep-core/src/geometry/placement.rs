@@ -1,7 +1,6 @@
 //! Which part of a resized image is wanted and where it goes, one axis at a time.
 
 use super::ResizeMode;
-use crate::ImageU8;
 
 /// One axis: of `full` resized positions, `count` from `skip` on go to `at` in the target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,9 +31,12 @@ impl Placement {
     }
 }
 
-/// The placements of rows and columns for a target of `[height, width]`.
-pub(super) fn placements(src: &ImageU8, target: [usize; 2], mode: ResizeMode) -> [Placement; 2] {
-    let source = [src.height(), src.width()];
+/// The placements of rows and columns; `source` and `target` are `[height, width]`.
+pub(super) fn placements(
+    source: [usize; 2],
+    target: [usize; 2],
+    mode: ResizeMode,
+) -> [Placement; 2] {
     let ratio = |axis: usize| target[axis] as f64 / source[axis] as f64;
     let scaled = |axis: usize, scale: f64| (source[axis] as f64 * scale + 0.5).floor() as usize;
     match mode {
@@ -59,7 +61,7 @@ mod tests {
     use super::*;
 
     fn of(height: usize, width: usize, target: [usize; 2], mode: ResizeMode) -> [Placement; 2] {
-        placements(&ImageU8::zeros(height, width, 1), target, mode)
+        placements([height, width], target, mode)
     }
 
     #[test]

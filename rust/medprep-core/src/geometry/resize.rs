@@ -1,7 +1,9 @@
 //! Chooses the kernel the way `cv2.resize` does.
 
+use super::area::scalar as area;
 use super::placement::Placement;
-use super::{Interpolation, Scratch, area, linear};
+use super::{AreaResizer, Axis, Interpolation, Scratch, linear};
+use crate::cpu::Cpu;
 use crate::error::{Error, Item};
 use crate::{ImageU8, Result};
 
@@ -16,6 +18,44 @@ pub(super) fn whole_ratio(scale: f64) -> Option<usize> {
     (ratio >= 1.0 && (scale - ratio).abs() < f64::EPSILON).then_some(ratio as usize)
 }
 
+/// How `cv2.resize` makes the pixels.
+enum Kernel {
+    /// The size stays.
+    Copy,
+    /// The area mean, over whole source pixels if both ratios are whole.
+    Area {
+        scales: [f64; 2],
+        ratios: [Option<usize>; 2],
+    },
+    Bilinear {
+        scales: [f64; 2],
+        coordinates: linear::Coordinates,
+    },
+}
+
+impl Kernel {
+    fn of(source: [usize; 2], full: [usize; 2], interpolation: Interpolation) -> Self {
+        if source == full {
+            return Self::Copy;
+        }
+        let scales = [0, 1].map(|axis| scale_of(source[axis], full[axis]));
+        let ratios = scales.map(whole_ratio);
+        match interpolation {
+            Interpolation::Area if scales.iter().all(|&scale| scale >= 1.0) => {
+                Self::Area { scales, ratios }
+            }
+            // OpenCV: bilinear at exactly 2 x 2 is the mean of four pixels.
+            Interpolation::Linear if ratios == [Some(2), Some(2)] => Self::Area { scales, ratios },
+            Interpolation::Area => {
+                Self::Bilinear { scales, coordinates: linear::Coordinates::Area }
+            }
+            Interpolation::Linear => {
+                Self::Bilinear { scales, coordinates: linear::Coordinates::Centre }
+            }
+        }
+    }
+}
+
 /// Resizes `src` to `placements[0].full` x `placements[1].full` and writes the wanted part.
 pub(super) fn resize_placed(
     src: &ImageU8,
@@ -24,33 +64,69 @@ pub(super) fn resize_placed(
     interpolation: Interpolation,
     scratch: &mut Scratch,
 ) -> Result<()> {
-    check(src, dst)?;
-    let [rows, columns] = placements;
-    if (rows.full, columns.full) == (src.height(), src.width()) {
-        copy(src, dst, placements);
+    let source = [src.height(), src.width(), src.channels()];
+    check(source, dst)?;
+    if let Some(mut shrinking) =
+        Shrinking::start(source, dst, placements, interpolation, &mut scratch.resizer)?
+    {
+        shrinking.push_rows(src.data(), src.width() * src.channels());
         return Ok(());
     }
-    let scales = [scale_of(src.height(), rows.full), scale_of(src.width(), columns.full)];
-    let ratios = scales.map(whole_ratio);
-    let is_area = match interpolation {
-        Interpolation::Area => scales[0] >= 1.0 && scales[1] >= 1.0,
-        // OpenCV: bilinear at exactly 2 x 2 is the mean of four pixels.
-        Interpolation::Linear => ratios == [Some(2), Some(2)],
-    };
-    match (is_area, ratios) {
-        (true, [Some(ratio_y), Some(ratio_x)]) => {
+    let full = placements.map(|placement| placement.full);
+    match Kernel::of([src.height(), src.width()], full, interpolation) {
+        Kernel::Copy => copy(src, dst, placements),
+        Kernel::Area { ratios: [Some(ratio_y), Some(ratio_x)], .. } => {
             area::resize_whole_ratio(src, dst, placements, [ratio_y, ratio_x]);
         }
-        (true, _) => area::resize(src, dst, placements, scales, &mut scratch.area),
-        (false, _) => {
-            let coordinates = match interpolation {
-                Interpolation::Area => linear::Coordinates::Area,
-                Interpolation::Linear => linear::Coordinates::Centre,
-            };
+        Kernel::Area { scales, .. } => {
+            area::resize(src, dst, placements, scales, &mut scratch.area);
+        }
+        Kernel::Bilinear { scales, coordinates } => {
             linear::resize(src, dst, placements, scales, coordinates, &mut scratch.linear);
         }
     }
     Ok(())
+}
+
+/// An area mean in the making, by the vector kernels: rows go in, the target fills up.
+pub struct Shrinking<'a> {
+    resizer: &'a mut AreaResizer,
+    /// The target from the first wanted value on.
+    target: &'a mut [u8],
+    stride: usize,
+}
+
+impl<'a> Shrinking<'a> {
+    /// Nothing when the target is not an area mean, or on the scalar path.
+    pub(super) fn start(
+        source: [usize; 3],
+        dst: &'a mut ImageU8,
+        [rows, columns]: [Placement; 2],
+        interpolation: Interpolation,
+        resizer: &'a mut AreaResizer,
+    ) -> Result<Option<Self>> {
+        check(source, dst)?;
+        let [height, width, channels] = source;
+        let cpu = Cpu::current()?;
+        let kernel = Kernel::of([height, width], [rows.full, columns.full], interpolation);
+        if cpu == Cpu::Scalar || !matches!(kernel, Kernel::Area { .. }) {
+            return Ok(None);
+        }
+        let axis = |source, placement: Placement| Axis {
+            source,
+            full: placement.full,
+            wanted: placement.wanted(),
+        };
+        let stride = dst.width() * channels;
+        let begin = rows.at * stride + columns.at * channels;
+        resizer.start(cpu, &axis(height, rows), &axis(width, columns), channels);
+        Ok(Some(Self { resizer, target: &mut dst.data_mut()[begin..], stride }))
+    }
+
+    /// Takes the next rows of the source, any number of them, `stride` bytes each.
+    pub fn push_rows(&mut self, rows: &[u8], stride: usize) {
+        self.resizer.push_rows(rows, stride, self.target, self.stride);
+    }
 }
 
 fn copy(src: &ImageU8, dst: &mut ImageU8, [rows, columns]: [Placement; 2]) {
@@ -62,23 +138,19 @@ fn copy(src: &ImageU8, dst: &mut ImageU8, [rows, columns]: [Placement; 2]) {
     }
 }
 
-fn check(src: &ImageU8, dst: &ImageU8) -> Result<()> {
+fn check([height, width, channels]: [usize; 3], dst: &ImageU8) -> Result<()> {
     let fail = |reason: String| Err(Error::Step { item: Item::default(), step: "resize", reason });
-    for (name, image) in [("image", src), ("target", dst)] {
-        if image.height() == 0 || image.width() == 0 {
-            let (height, width, _) = image.shape();
+    let target = [dst.height(), dst.width()];
+    for (name, [height, width]) in [("image", [height, width]), ("target", target)] {
+        if height == 0 || width == 0 {
             return fail(format!("the {name} is empty ({height} x {width})"));
         }
     }
-    if ![1, 3].contains(&src.channels()) {
-        return fail(format!("expected 1 or 3 channels, found {}", src.channels()));
+    if ![1, 3].contains(&channels) {
+        return fail(format!("expected 1 or 3 channels, found {channels}"));
     }
-    if src.channels() != dst.channels() {
-        return fail(format!(
-            "expected a target of {} channels, found {}",
-            src.channels(),
-            dst.channels()
-        ));
+    if channels != dst.channels() {
+        return fail(format!("expected a target of {channels} channels, found {}", dst.channels()));
     }
     Ok(())
 }

@@ -64,7 +64,7 @@ proptest! {
         seed in any::<u64>(),
     ) {
         let src = noise(h, w, 3, seed);
-        let [rows, columns] = placement::placements(&src, [height, width], ResizeMode::Crop);
+        let [rows, columns] = placement::placements([src.height(), src.width()], [height, width], ResizeMode::Crop);
         let whole = resize(&src, rows.full, columns.full, Interpolation::Area);
         let cropped = fit(&src, height, width, ResizeMode::Crop);
         for y in 0..height {
@@ -79,7 +79,7 @@ proptest! {
         seed in any::<u64>(),
     ) {
         let src = noise(h, w, 1, seed);
-        let [rows, columns] = placement::placements(&src, [height, width], ResizeMode::Letterbox);
+        let [rows, columns] = placement::placements([src.height(), src.width()], [height, width], ResizeMode::Letterbox);
         let mut expected = ImageU8::zeros(height, width, 1);
         let whole = resize(&src, rows.full, columns.full, Interpolation::Area);
         for y in 0..rows.full {

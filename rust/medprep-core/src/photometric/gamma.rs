@@ -1,16 +1,21 @@
 //! Gamma correction of 8-bit values by table.
 
+use super::lut;
+use crate::cpu::Cpu;
 use crate::{Error, ImageU8, Result};
 
 /// The table round(255 (v/255)^(1/G)), computed in double and rounded to even as `numpy.rint` does.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GammaTable([u8; 256]);
+pub struct GammaTable {
+    values: [u8; 256],
+    cpu: Cpu,
+}
 
 impl GammaTable {
     /// The table of `gamma`; above 1 it brightens.
     ///
     /// # Errors
-    /// `Spec` unless `gamma` is positive and finite.
+    /// `Spec` unless `gamma` is positive and finite, or for a bad `MEDPREP_CPU`.
     pub fn new(gamma: f64) -> Result<Self> {
         if !(gamma.is_finite() && gamma > 0.0) {
             return Err(Error::Spec(format!(
@@ -18,22 +23,21 @@ impl GammaTable {
             )));
         }
         let exponent = 1.0 / gamma;
-        Ok(Self(std::array::from_fn(|value| {
+        let values = std::array::from_fn(|value| {
             let linear = (value as f64 / 255.0).powf(exponent);
             (255.0 * linear).round_ties_even() as u8
-        })))
+        });
+        Ok(Self { values, cpu: Cpu::current()? })
     }
 
     /// The 256 new values.
     pub fn values(&self) -> &[u8; 256] {
-        &self.0
+        &self.values
     }
 
     /// Replaces every value of `image`, in place.
     pub fn apply(&self, image: &mut ImageU8) {
-        for value in image.data_mut() {
-            *value = self.0[*value as usize];
-        }
+        lut::apply(self.cpu, &self.values, image.data_mut());
     }
 }
 

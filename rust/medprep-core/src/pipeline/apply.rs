@@ -3,9 +3,9 @@
 use std::time::Instant;
 
 use super::{Spec, Stage, StageSeconds, Step};
-use crate::decode::{self, DecodeOptions, Decoded, decode_into};
-use crate::geometry::{self, fit_into};
-use crate::photometric::{ClaheScratch, GammaTable, clahe_grey_into, clahe_rgb_into, median3_into};
+use crate::decode::{self, Bands, Channels, DecodeOptions, Decoded, decode_into};
+use crate::geometry::{self, Interpolation, ResizeMode, fit_bands, fit_into};
+use crate::photometric::{ChainPart, ChainSteps, GammaTable, PostChain};
 use crate::{ImageU8, Result};
 
 /// All memory a worker reuses from image to image.
@@ -13,10 +13,9 @@ use crate::{ImageU8, Result};
 pub struct Workspace {
     decoder: decode::Scratch,
     resizer: geometry::Scratch,
-    clahe: ClaheScratch,
+    chain: PostChain,
     decoded: ImageU8,
-    /// Source of the steps that cannot work in place.
-    previous: ImageU8,
+    resized: ImageU8,
     /// The table of the gamma met last: a run has one gamma.
     gamma: Option<(f64, GammaTable)>,
 }
@@ -35,41 +34,86 @@ pub fn apply(
 ) -> Result<Decoded> {
     let mut clock = Instant::now();
     let mut decoded = Decoded::default();
+    let mut source = Source { data, channels: Channels::Rgb, options };
+    let mut chain = ChainSteps::default();
     for step in spec.steps() {
-        let stage = match *step {
-            Step::Decode { channels } => {
-                let (scratch, pixels) = (&mut workspace.decoder, &mut workspace.decoded);
-                decoded = decode_into(data, channels, options, scratch, pixels)?;
-                Stage::Decode
-            }
+        match *step {
+            // A specification has one of each, in this order; the pixels are made together.
+            Step::Decode { channels } => source.channels = channels,
             Step::Resize { height, width, mode, interpolation } => {
                 let (height, width) = (height as usize, width as usize);
-                let (source, scratch) = (&workspace.decoded, &mut workspace.resizer);
-                fit_into(source, height, width, mode, interpolation, scratch, out)?;
-                Stage::Resize
+                let target = Target { height, width, mode, interpolation };
+                decoded = decode_resized(&source, &target, workspace, out, seconds)?;
+                clock = Instant::now();
             }
-            Step::Clahe { clip_limit, tiles } => {
-                std::mem::swap(&mut workspace.previous, out);
-                let clahe = if workspace.previous.channels() == 1 {
-                    clahe_grey_into
-                } else {
-                    clahe_rgb_into
-                };
-                clahe(&workspace.previous, clip_limit, tiles as usize, &mut workspace.clahe, out)?;
-                Stage::Clahe
-            }
+            Step::Clahe { clip_limit, tiles } => chain.clahe = Some((clip_limit, tiles as usize)),
             Step::Gamma { gamma } => {
-                gamma_table(&mut workspace.gamma, gamma)?.apply(out);
-                Stage::Gamma
+                chain.table = Some(*gamma_table(&mut workspace.gamma, gamma)?.values());
             }
-            Step::Median { .. } => {
-                std::mem::swap(&mut workspace.previous, out);
-                median3_into(&workspace.previous, out)?;
-                Stage::Median
-            }
-        };
-        clock = seconds.lap(stage, clock);
+            Step::Median { .. } => chain.median = true,
+        }
     }
+    // What comes after the resize runs as one: see `PostChain`.
+    if chain != ChainSteps::default() {
+        std::mem::swap(&mut workspace.resized, out);
+        workspace.chain.apply(&chain, &workspace.resized, out, &mut |part| {
+            let stage = match part {
+                ChainPart::Clahe => Stage::Clahe,
+                ChainPart::Table => Stage::Gamma,
+                ChainPart::Median => Stage::Median,
+            };
+            clock = seconds.lap(stage, clock);
+        })?;
+    }
+    Ok(decoded)
+}
+
+/// An encoded image and how to read it.
+struct Source<'a> {
+    data: &'a [u8],
+    channels: Channels,
+    options: &'a DecodeOptions,
+}
+
+/// What the resize step asks for.
+struct Target {
+    height: usize,
+    width: usize,
+    mode: ResizeMode,
+    interpolation: Interpolation,
+}
+
+/// Decodes and resizes; at once if the decoder gives rows and the resize takes them, so that the
+/// large image is never in memory.
+fn decode_resized(
+    source: &Source,
+    target: &Target,
+    workspace: &mut Workspace,
+    out: &mut ImageU8,
+    seconds: &mut StageSeconds,
+) -> Result<Decoded> {
+    let Source { data, channels, options } = *source;
+    let Target { height, width, mode, interpolation } = *target;
+    let Workspace { decoder, resizer, decoded: pixels, .. } = workspace;
+    let mut clock = Instant::now();
+    if let Some(bands) = Bands::open(data, channels, options)?
+        && let Some(mut shrinking) =
+            fit_bands(bands.shape(), height, width, mode, interpolation, resizer, out)?
+    {
+        let is_whole = bands.decode(decoder, &mut |rows, stride| {
+            clock = seconds.lap(Stage::Decode, clock);
+            shrinking.push_rows(rows, stride);
+            clock = seconds.lap(Stage::Resize, clock);
+        })?;
+        clock = seconds.lap(Stage::Decode, clock);
+        if is_whole {
+            return Ok(Decoded::default());
+        }
+    }
+    let decoded = decode_into(data, channels, options, decoder, pixels)?;
+    clock = seconds.lap(Stage::Decode, clock);
+    fit_into(pixels, height, width, mode, interpolation, resizer, out)?;
+    seconds.lap(Stage::Resize, clock);
     Ok(decoded)
 }
 
@@ -78,4 +122,99 @@ fn gamma_table(cache: &mut Option<(f64, GammaTable)>, gamma: f64) -> Result<&Gam
         *cache = Some((gamma, GammaTable::new(gamma)?));
     }
     Ok(cache.as_ref().map(|(_, table)| table).expect("just made"))
+}
+
+#[cfg(test)]
+mod tests {
+    use libjpeg_turbo_rs::{PixelFormat, Subsampling, compress};
+
+    use super::*;
+    use crate::Cpu;
+
+    const SIZE: (usize, usize) = (150, 113);
+
+    fn jpeg() -> Vec<u8> {
+        let (height, width) = SIZE;
+        let values: Vec<u8> =
+            (0..height * width * 3).map(|i| (i * 7 / 5 + i / 339) as u8).collect();
+        compress(&values, width, height, PixelFormat::Rgb, 90, Subsampling::S420).unwrap()
+    }
+
+    fn spec(channels: &str, mode: &str, interpolation: &str, side: usize) -> Spec {
+        Spec::from_json(&format!(
+            r#"{{"steps": [{{"step": "decode", "channels": "{channels}"}},
+                {{"step": "resize", "height": {side}, "width": {side}, "mode": "{mode}",
+                  "interpolation": "{interpolation}"}}], "dtype": "uint8"}}"#
+        ))
+        .unwrap()
+    }
+
+    fn run(
+        spec: &Spec,
+        data: &[u8],
+        keep_damaged: bool,
+        workspace: &mut Workspace,
+    ) -> Result<(ImageU8, Decoded)> {
+        let options = DecodeOptions { keep_damaged, ..DecodeOptions::default() };
+        let (mut out, mut seconds) = (ImageU8::default(), StageSeconds::default());
+        let decoded = apply(spec, data, &options, workspace, &mut out, &mut seconds)?;
+        assert!(seconds.get(Stage::Decode) > 0.0 && seconds.get(Stage::Resize) > 0.0);
+        Ok((out, decoded))
+    }
+
+    #[test]
+    fn an_image_resized_while_it_is_decoded_equals_one_resized_afterwards() {
+        let (data, mut workspace) = (jpeg(), Workspace::default());
+        let options = DecodeOptions::default();
+        for channels in [Channels::Rgb, Channels::Grey] {
+            let image = decode::decode(&data, channels, &options).unwrap();
+            let name = if channels == Channels::Rgb { "rgb" } else { "grey" };
+            for (mode_name, mode) in [
+                ("stretch", ResizeMode::Stretch),
+                ("crop", ResizeMode::Crop),
+                ("letterbox", ResizeMode::Letterbox),
+            ] {
+                // Area means, one axis or both enlarged, the same size, exactly half.
+                for (how_name, how) in
+                    [("area", Interpolation::Area), ("linear", Interpolation::Linear)]
+                {
+                    for side in [1, 40, 75, 113, 130, 200] {
+                        let mut expected = ImageU8::default();
+                        let scratch = &mut geometry::Scratch::default();
+                        fit_into(&image, side, side, mode, how, scratch, &mut expected).unwrap();
+                        let spec = spec(name, mode_name, how_name, side);
+                        for cpu in Cpu::ALL.into_iter().filter(|cpu| cpu.is_available()) {
+                            let got = cpu.force(|| run(&spec, &data, false, &mut workspace));
+                            let what = format!("{cpu:?} {name} {mode_name} {how_name} {side}");
+                            assert!(
+                                got.unwrap() == (expected.clone(), Decoded::default()),
+                                "{what}"
+                            );
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn damage_found_after_some_rows_were_resized_drops_them() {
+        let (mut data, mut workspace) = (jpeg(), Workspace::default());
+        let end = data.len() - 2;
+        data.drain(end - 100..end);
+        let spec = spec("rgb", "stretch", "area", 40);
+        let error = run(&spec, &data, false, &mut workspace).unwrap_err();
+        assert!(error.to_string().starts_with("cannot decode JPEG: "), "{error}");
+        let (kept, decoded) = run(&spec, &data, true, &mut workspace).unwrap();
+        let reason = decoded.damaged.expect("kept and reported");
+        assert!(error.to_string().ends_with(&reason), "{error} / {reason}");
+        // What the careful decoder shows of it, not what came before the damage was found.
+        let options = DecodeOptions { keep_damaged: true, ..DecodeOptions::default() };
+        let image = decode::decode(&data, Channels::Rgb, &options).unwrap();
+        let mut expected = ImageU8::default();
+        let (mode, how) = (ResizeMode::Stretch, Interpolation::Area);
+        fit_into(&image, 40, 40, mode, how, &mut geometry::Scratch::default(), &mut expected)
+            .unwrap();
+        assert_eq!(kept, expected);
+    }
 }

@@ -14,9 +14,10 @@ pub enum Stage {
     Decode,
     /// Pixels to the target size.
     Resize,
-    /// Local contrast.
+    /// Local contrast; in colour with the ways to Lab and back and, on a vector path, the gamma
+    /// table, which is composed with the way back.
     Clahe,
-    /// Gamma table.
+    /// Gamma table, where it is a step of its own: grey, without CLAHE, or on the scalar path.
     Gamma,
     /// Median filter.
     Median,

@@ -1,58 +1,119 @@
-//! JPEG: header, structure check, then pixels from a decoder bit-identical to libjpeg-turbo.
+//! JPEG: header, limits, then pixels bit-identical to libjpeg-turbo's from one of two decoders.
 //!
-//! `decode_pixels` is the one function that makes pixels; another decoder is put beside `turbo`
-//! by trying it there first.
+//! The fast one ([`super::jpeg_sequential`]) takes healthy baseline files, which is nearly all of
+//! them. What it refuses, for whatever reason, goes the careful way from the start: a structure
+//! check, then `turbo`, which tells kinds of files and of damage apart and can keep what is there.
 
 mod cmyk;
 mod header;
 mod structure;
+#[cfg(test)]
+mod tests;
 mod turbo;
 
 pub(super) use header::Header;
 
 use super::error::damaged;
 use super::guard::catch_panic;
+use super::jpeg_sequential::{self, Info, Refusal};
 use super::{Channels, DecodeOptions};
 use crate::error::Error;
-use crate::{ImageU8, Result};
+use crate::{Cpu, ImageU8, Result};
 
 const FORMAT: &str = "JPEG";
 
-/// Everything about one JPEG a pixel decoder needs.
-struct Source<'a> {
+/// Everything about one JPEG a pixel decoder needs; its header has been checked.
+#[derive(Clone, Copy)]
+pub(super) struct Source<'a> {
     data: &'a [u8],
     header: &'a Header,
     channels: Channels,
-    max_scans: u32,
+    options: &'a DecodeOptions,
+}
+
+impl<'a> Source<'a> {
+    /// Refuses images over the limits and valid files that no decoder here can read.
+    pub(super) fn check(
+        data: &'a [u8],
+        header: &'a Header,
+        channels: Channels,
+        options: &'a DecodeOptions,
+    ) -> Result<Self> {
+        options.limits.check_image(header.height, header.width, channels.count())?;
+        header.check_supported(channels)?;
+        Ok(Self { data, header, channels, options })
+    }
 }
 
 /// Decodes into `out` as stored (no orientation); returns why the pixels are not to be trusted.
-///
-/// `out` gets its shape only after the limits have been checked.
 pub(super) fn decode(
-    data: &[u8],
-    header: &Header,
-    channels: Channels,
-    options: &DecodeOptions,
+    source: &Source,
+    scratch: &mut jpeg_sequential::Scratch,
     out: &mut ImageU8,
 ) -> Result<Option<String>> {
-    options.limits.check_image(header.height, header.width, channels.count())?;
-    header.check_supported(channels)?;
-    let structure = structure::check(data, header);
-    options.limits.check_scans(structure.scans)?;
-    let source = Source { data, header, channels, max_scans: options.limits.max_jpeg_scans };
+    let decoded = try_sequential(source, scratch, |options, cpu, scratch| {
+        jpeg_sequential::decode_into(source.data, options, cpu, scratch, out)
+    })?;
+    if decoded { Ok(None) } else { decode_carefully(source, out) }
+}
+
+/// Decodes in bands of `band_rows` rows; false when the file needs [`decode`]. What `sink` was
+/// given is then worth nothing.
+pub(super) fn decode_bands(
+    source: &Source,
+    scratch: &mut jpeg_sequential::Scratch,
+    buffer: &mut Vec<u8>,
+    band_rows: usize,
+    sink: &mut dyn FnMut(&[u8], usize),
+) -> Result<bool> {
+    let mut sink = |_: usize, rows: &[u8], stride: usize| sink(rows, stride);
+    try_sequential(source, scratch, |options, cpu, scratch| {
+        let data = source.data;
+        jpeg_sequential::decode_bands(data, options, cpu, scratch, buffer, band_rows, &mut sink)
+    })
+}
+
+/// Runs the fast decoder; false when it left the file to the careful one.
+fn try_sequential(
+    source: &Source,
+    scratch: &mut jpeg_sequential::Scratch,
+    decode: impl FnOnce(
+        &jpeg_sequential::Options,
+        Cpu,
+        &mut jpeg_sequential::Scratch,
+    ) -> std::result::Result<Info, Refusal>,
+) -> Result<bool> {
+    let Header { height, width, .. } = source.header;
+    let options = jpeg_sequential::Options {
+        channels: source.channels,
+        // Never more than what the limits were checked for.
+        max_pixels: u64::from(*height) * u64::from(*width),
+    };
+    let cpu = Cpu::current()?;
+    let decoded = catch_panic(FORMAT, || Ok(decode(&options, cpu, scratch).is_ok()));
+    if decoded.is_err() {
+        // A panic is a bug there (the panic hook has told of it), and no reason to lose the image.
+        *scratch = jpeg_sequential::Scratch::default();
+    }
+    Ok(decoded.unwrap_or(false))
+}
+
+/// Decodes or refuses any file, and knows the reason.
+fn decode_carefully(source: &Source, out: &mut ImageU8) -> Result<Option<String>> {
+    let structure = structure::check(source.data, source.header);
+    source.options.limits.check_scans(structure.scans)?;
     let reason = match structure.problem {
         Some(problem) => problem,
-        None => match decode_pixels(&source, false, out) {
+        None => match decode_pixels(source, false, out) {
             Ok(()) => return Ok(None),
             Err(Error::Decode { reason, .. }) => reason,
             Err(other) => return Err(other),
         },
     };
-    if !options.keep_damaged {
+    if !source.options.keep_damaged {
         return Err(damaged(FORMAT, reason));
     }
-    decode_pixels(&source, true, out)?;
+    decode_pixels(source, true, out)?;
     Ok(Some(reason))
 }
 

@@ -19,7 +19,7 @@ pub(super) fn decode(source: &Source, lenient: bool, out: &mut ImageU8) -> Resul
         max_width: 65_535,
         max_height: 65_535,
         max_pixels: u64::from(source.header.height) * u64::from(source.header.width),
-        max_scans: source.max_scans as usize,
+        max_scans: source.options.limits.max_jpeg_scans as usize,
         ..DecodeLimits::default()
     };
     let mut decoder = Decoder::new_with_limits(source.data, limits).map_err(to_error)?;

@@ -1,16 +1,16 @@
-//! `INTER_AREA` when shrinking: every target pixel is the mean of the source area it covers.
+//! The definition: every target pixel is the mean of the source area it covers.
 //!
 //! Section E.5 of the reference notes. The order of the float additions is part of the definition:
 //! along a row from left to right starting at 0, then down the rows, first row without an addition.
 
 use std::ops::Range;
 
-use super::placement::Placement;
 use crate::ImageU8;
+use crate::geometry::placement::Placement;
 
 /// Memory reused from image to image.
 #[derive(Debug, Default)]
-pub(super) struct Scratch {
+pub(in super::super) struct Scratch {
     columns: Axis,
     rows: Axis,
     /// One source row, summed horizontally.
@@ -70,7 +70,7 @@ impl Axis {
 }
 
 /// Shrinks by any ratio >= 1 on both axes.
-pub(super) fn resize(
+pub(in super::super) fn resize(
     src: &ImageU8,
     dst: &mut ImageU8,
     [rows, columns]: [Placement; 2],
@@ -122,7 +122,7 @@ fn sum_row<const CHANNELS: usize>(src: &[u8], columns: &Axis, out: &mut [f32]) {
 }
 
 /// Shrinks by whole ratios: integer block sums; 2 x 2 rounds half up, the others half to even.
-pub(super) fn resize_whole_ratio(
+pub(in super::super) fn resize_whole_ratio(
     src: &ImageU8,
     dst: &mut ImageU8,
     [rows, columns]: [Placement; 2],

@@ -1,99 +1,17 @@
-//! Contrast-limited adaptive histogram equalisation, as `cv2.createCLAHE(clip, (tiles, tiles))`.
-//!
-//! Zuiderveld, Graphics Gems IV (1994), in OpenCV's variant (section E.1 of the reference notes):
-//! one round of redistribution, float interpolation in a fixed order without fused multiply-add.
+//! The definition, for 8 and 16 bits.
 
-use super::check::check_shape;
-use super::lab::{lab_to_rgb, rgb_to_lab};
-use crate::error::{Error, Item};
 use crate::image::Image;
-use crate::{ImageU8, ImageU16, Result};
-
-const STEP: &str = "clahe";
-
-/// A finer grid serves nobody, and 16-bit tables cost 128 KiB a tile (512 MiB at 64 x 64).
-const MAX_TILES: usize = 64;
 
 /// Memory reused from image to image.
 #[derive(Debug, Default)]
-pub struct ClaheScratch {
-    tables_u8: Vec<u8>,
-    tables_u16: Vec<u16>,
+pub(super) struct Scratch {
     histogram: Vec<u32>,
     columns: Vec<Neighbours>,
     padded_x: Vec<usize>,
-    lab: ImageU8,
-    luminance: ImageU8,
-    equalised: ImageU8,
-}
-
-/// Equalises an 8-bit grey image; `dst` gets the shape of `src`.
-///
-/// clip_limit: times the mean bin; 0 or less means no clipping. tiles: per axis, 1..=64.
-///
-/// # Errors
-/// `Step` unless `src` has one channel and at least one pixel and `tiles` is in range.
-pub fn clahe_grey_into(
-    src: &ImageU8,
-    clip_limit: f64,
-    tiles: usize,
-    scratch: &mut ClaheScratch,
-    dst: &mut ImageU8,
-) -> Result<()> {
-    let mut tables = std::mem::take(&mut scratch.tables_u8);
-    let result = equalise(src, clip_limit, tiles, &mut tables, scratch, dst);
-    scratch.tables_u8 = tables;
-    result
-}
-
-/// Equalises a 16-bit grey image over all 65,536 levels; `dst` gets the shape of `src`.
-///
-/// # Errors
-/// As [`clahe_grey_into`].
-pub fn clahe_u16_into(
-    src: &ImageU16,
-    clip_limit: f64,
-    tiles: usize,
-    scratch: &mut ClaheScratch,
-    dst: &mut ImageU16,
-) -> Result<()> {
-    let mut tables = std::mem::take(&mut scratch.tables_u16);
-    let result = equalise(src, clip_limit, tiles, &mut tables, scratch, dst);
-    scratch.tables_u16 = tables;
-    result
-}
-
-/// Equalises L of an RGB image in 8-bit Lab and keeps a and b; `dst` gets the shape of `src`.
-///
-/// # Errors
-/// `Step` unless `src` has three channels and at least one pixel and `tiles` is in range.
-pub fn clahe_rgb_into(
-    src: &ImageU8,
-    clip_limit: f64,
-    tiles: usize,
-    scratch: &mut ClaheScratch,
-    dst: &mut ImageU8,
-) -> Result<()> {
-    check_shape(STEP, src, &[3])?;
-    let mut lab = std::mem::take(&mut scratch.lab);
-    let mut luminance = std::mem::take(&mut scratch.luminance);
-    let mut equalised = std::mem::take(&mut scratch.equalised);
-    rgb_to_lab(src, &mut lab)?;
-    luminance.reshape(src.height(), src.width(), 1);
-    for (value, pixel) in luminance.data_mut().iter_mut().zip(lab.data().as_chunks::<3>().0) {
-        *value = pixel[0];
-    }
-    clahe_grey_into(&luminance, clip_limit, tiles, scratch, &mut equalised)?;
-    for (pixel, &value) in lab.data_mut().as_chunks_mut::<3>().0.iter_mut().zip(equalised.data()) {
-        pixel[0] = value;
-    }
-    lab_to_rgb(&lab, dst)?;
-    (scratch.lab, scratch.luminance, scratch.equalised) = (lab, luminance, equalised);
-    Ok(())
 }
 
 /// A grey level: 8 or 16 bits.
-trait Level: Copy + Default + Ord {
+pub(super) trait Level: Copy + Default + Ord {
     const COUNT: usize;
     fn index(self) -> usize;
     /// Round to nearest even, saturated, as OpenCV's `saturate_cast`.
@@ -122,13 +40,13 @@ impl Level for u16 {
 
 /// The two tiles a coordinate lies between and their weights.
 #[derive(Debug, Clone, Copy)]
-struct Neighbours {
-    tiles: [usize; 2],
-    weights: [f32; 2],
+pub(super) struct Neighbours {
+    pub tiles: [usize; 2],
+    pub weights: [f32; 2],
 }
 
 impl Neighbours {
-    fn of(position: usize, inverse_tile_size: f32, tiles: usize) -> Self {
+    pub(super) fn of(position: usize, inverse_tile_size: f32, tiles: usize) -> Self {
         let p = position as f32 * inverse_tile_size - 0.5;
         let first = p.floor();
         let weight = p - first;
@@ -141,19 +59,15 @@ impl Neighbours {
     }
 }
 
-fn equalise<T: Level>(
+/// Equalises a grey image; `dst` gets its shape.
+pub(super) fn equalise<T: Level>(
     src: &Image<T>,
     clip_limit: f64,
     tiles: usize,
     tables: &mut Vec<T>,
-    scratch: &mut ClaheScratch,
+    scratch: &mut Scratch,
     dst: &mut Image<T>,
-) -> Result<()> {
-    check_shape(STEP, src, &[1])?;
-    if !(1..=MAX_TILES).contains(&tiles) {
-        let reason = format!("tiles must be in 1..={MAX_TILES}, got {tiles}");
-        return Err(Error::Step { item: Item::default(), step: STEP, reason });
-    }
+) {
     let (height, width, _) = src.shape();
     // OpenCV pads BOTH axes as soon as one does not divide, an even one by a whole extra `tiles`.
     let even = width % tiles == 0 && height % tiles == 0;
@@ -189,7 +103,6 @@ fn equalise<T: Level>(
         }
     }
     interpolate(src, tables, levels, [tile_height, tile_width], tiles, &mut scratch.columns, dst);
-    Ok(())
 }
 
 /// The pixel count a bin is cut to; none without clipping.
@@ -220,7 +133,7 @@ fn clip(histogram: &mut [u32], limit: u32, total_levels: usize) {
 }
 
 /// Position `i` of an axis of `len` values continued by mirroring without repeating the edge.
-fn reflect_101(i: usize, len: usize) -> usize {
+pub(super) fn reflect_101(i: usize, len: usize) -> usize {
     if len == 1 {
         return 0;
     }
@@ -263,13 +176,6 @@ fn interpolate<T: Level>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
-
-    fn grey(image: &ImageU8, clip_limit: f64, tiles: usize) -> ImageU8 {
-        let mut dst = ImageU8::default();
-        clahe_grey_into(image, clip_limit, tiles, &mut ClaheScratch::default(), &mut dst).unwrap();
-        dst
-    }
 
     #[test]
     fn mirroring_does_not_repeat_the_edge() {
@@ -292,54 +198,5 @@ mod tests {
         assert_eq!(clip_count(0.01, 16, 256), Some(1));
         assert_eq!(clip_count(0.0, 784, 256), None);
         assert_eq!(clip_count(-3.0, 784, 256), None);
-    }
-
-    #[test]
-    fn tiles_out_of_range_are_refused() {
-        for tiles in [0, 65] {
-            let error = clahe_grey_into(
-                &ImageU8::zeros(4, 4, 1),
-                2.0,
-                tiles,
-                &mut ClaheScratch::default(),
-                &mut ImageU8::default(),
-            )
-            .unwrap_err();
-            assert_eq!(error.to_string(), format!("clahe: tiles must be in 1..=64, got {tiles}"));
-        }
-    }
-
-    #[test]
-    fn a_used_scratch_changes_nothing() {
-        let image = ImageU8::from_vec(5, 7, 1, (0..35).map(|i| (i * 7) as u8).collect());
-        let mut scratch = ClaheScratch::default();
-        let mut dst = ImageU8::default();
-        clahe_grey_into(&ImageU8::zeros(40, 31, 1), 4.0, 8, &mut scratch, &mut dst).unwrap();
-        clahe_grey_into(&image, 2.0, 3, &mut scratch, &mut dst).unwrap();
-        assert_eq!(dst, grey(&image, 2.0, 3));
-    }
-
-    proptest! {
-        #[test]
-        fn any_size_and_grid_keeps_the_shape(
-            height in 1_usize..20, width in 1_usize..20, tiles in 1_usize..12, clip in -1.0..50.0,
-        ) {
-            let image = ImageU8::from_vec(
-                height, width, 1, (0..height * width).map(|i| (i * 37 % 256) as u8).collect());
-            prop_assert_eq!(grey(&image, clip, tiles).shape(), image.shape());
-        }
-
-        #[test]
-        fn one_tile_without_clipping_keeps_the_order_of_levels(
-            data in proptest::collection::vec(any::<u8>(), 36),
-        ) {
-            let image = ImageU8::from_vec(6, 6, 1, data);
-            let out = grey(&image, 0.0, 1);
-            for (&a, &fa) in image.data().iter().zip(out.data()) {
-                for (&b, &fb) in image.data().iter().zip(out.data()) {
-                    prop_assert!(a > b || fa <= fb);
-                }
-            }
-        }
     }
 }

@@ -1,6 +1,11 @@
 //! Median of the 3 x 3 neighbourhood, per channel, as `cv2.medianBlur(image, 3)`.
 
+mod scalar;
+#[cfg(target_arch = "x86_64")]
+mod vector;
+
 use super::check::check_shape;
+use crate::cpu::Cpu;
 use crate::{ImageU8, Result};
 
 /// Replaces every value by the median of its 3 x 3 neighbourhood; the border is replicated.
@@ -8,57 +13,38 @@ use crate::{ImageU8, Result};
 /// `dst` gets the shape of `src`.
 ///
 /// # Errors
-/// `Step` unless `src` has one or three channels and at least one pixel.
+/// `Step` unless `src` has one or three channels and at least one pixel; `Spec` for a bad
+/// `MEDPREP_CPU`.
 pub fn median3_into(src: &ImageU8, dst: &mut ImageU8) -> Result<()> {
+    let cpu = Cpu::current()?;
     check_shape("median", src, &[1, 3])?;
     let (height, width, channels) = src.shape();
     dst.reshape(height, width, channels);
-    let last = (width - 1) * channels;
     for y in 0..height {
         let rows = [src.row(y.saturating_sub(1)), src.row(y), src.row((y + 1).min(height - 1))];
-        let out = dst.row_mut(y);
-        for i in 0..channels {
-            out[i] = median_at(rows, [i, i, (i + channels).min(last + i)]);
-            out[last + i] =
-                median_at(rows, [(last + i).saturating_sub(channels).max(i), last + i, last + i]);
-        }
-        median_inside(rows, channels, out);
+        median3_row(cpu, rows, channels, dst.row_mut(y));
     }
     Ok(())
 }
 
-fn median_at(rows: [&[u8]; 3], columns: [usize; 3]) -> u8 {
-    median9(rows.map(|row| columns.map(|i| row[i])))
-}
-
-/// All columns but the first and the last; written so that the compiler vectorises it.
-fn median_inside(rows: [&[u8]; 3], channels: usize, out: &mut [u8]) {
+/// The medians of the middle one of three rows of `channels` interleaved values.
+///
+/// # Panics
+/// If the rows differ in length, hold no whole pixels, or the CPU lacks the path.
+pub(super) fn median3_row(cpu: Cpu, rows: [&[u8]; 3], channels: usize, out: &mut [u8]) {
     let len = out.len();
-    if len <= 2 * channels {
-        return;
+    assert!(rows.iter().all(|row| row.len() == len), "rows and target must match");
+    assert!(channels > 0 && len >= channels, "at least one pixel");
+    assert!(cpu.is_available(), "the CPU was chosen by Cpu::choose");
+    match cpu {
+        // SAFETY: the CPU has the path (above).
+        #[cfg(target_arch = "x86_64")]
+        Cpu::Avx2 => unsafe { vector::avx2::row(rows, channels, out) },
+        // SAFETY: as above.
+        #[cfg(target_arch = "x86_64")]
+        Cpu::Avx512 | Cpu::Avx512Vbmi => unsafe { vector::avx512::row(rows, channels, out) },
+        _ => scalar::row(rows, channels, out),
     }
-    let inside = len - 2 * channels;
-    let [up, mid, down] = rows
-        .map(|row| [&row[..inside], &row[channels..][..inside], &row[2 * channels..][..inside]]);
-    for (i, value) in out[channels..][..inside].iter_mut().enumerate() {
-        *value = median9([up, mid, down].map(|row| row.map(|column| column[i])));
-    }
-}
-
-/// The median of nine: of the largest minimum, the median middle and the smallest maximum of
-/// the sorted columns.
-fn median9(rows: [[u8; 3]; 3]) -> u8 {
-    let column = |x: usize| sort3(rows[0][x], rows[1][x], rows[2][x]);
-    let (l, m, r) = (column(0), column(1), column(2));
-    let low = l.0.max(m.0).max(r.0);
-    let middle = sort3(l.1, m.1, r.1).1;
-    let high = l.2.min(m.2).min(r.2);
-    sort3(low, middle, high).1
-}
-
-fn sort3(a: u8, b: u8, c: u8) -> (u8, u8, u8) {
-    let (low, high) = (a.min(b), a.max(b));
-    (low.min(c), low.max(high.min(c)), high.max(c))
 }
 
 #[cfg(test)]

@@ -1,0 +1,103 @@
+//! The one table of functions that follows from the instruction set.
+
+use super::entropy::{self, Run, Work};
+use super::refusal::Result;
+use super::{idct, rows};
+use crate::Cpu;
+
+/// See [`entropy::decode_blocks`].
+pub(super) type DecodeBlocks =
+    for<'t> fn(work: &mut Work<'t>, run: Run<'t>, clean: &[u8], start: usize) -> Result<usize>;
+
+/// The stages of the decoder for one instruction set.
+#[derive(Clone, Copy)]
+pub(super) struct Kernels {
+    pub decode_blocks: DecodeBlocks,
+    pub transform: idct::Transform,
+    pub upsample_2x2: rows::Upsample2x2,
+    pub upsample_2x1: rows::Upsample2x1,
+    pub upsample_1x2: rows::Upsample1x2,
+    pub to_rgb: rows::ToRgb,
+    pub grey_to_rgb: rows::GreyToRgb,
+}
+
+impl Kernels {
+    /// The functions for `cpu`, or those for the fastest available one if the machine lacks it.
+    pub fn new(cpu: Cpu) -> Self {
+        match if cpu.is_available() { cpu } else { Cpu::best() } {
+            // Without byte permutes, AVX-512 has no faster way to interleave colours than AVX2.
+            #[cfg(target_arch = "x86_64")]
+            Cpu::Avx2 | Cpu::Avx512 => x86::AVX2,
+            #[cfg(target_arch = "x86_64")]
+            Cpu::Avx512Vbmi => x86::AVX512_VBMI,
+            _ => SCALAR,
+        }
+    }
+}
+
+const SCALAR: Kernels = Kernels {
+    decode_blocks: |work, run, clean, start| entropy::decode_blocks(work, run, clean, start),
+    transform: idct::scalar::transform,
+    upsample_2x2: rows::scalar::upsample_2x2,
+    upsample_2x1: rows::scalar::upsample_2x1,
+    upsample_1x2: rows::scalar::upsample_1x2,
+    to_rgb: rows::scalar::to_rgb,
+    grey_to_rgb: rows::scalar::grey_to_rgb,
+};
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    //! The tables for x86-64. Every function in them is compiled for features of its table's
+    //! [`crate::Cpu`], and `Kernels::new` hands a table out only after `Cpu::is_available` found
+    //! all of these: that makes the calls sound.
+
+    use super::{Kernels, Result, Run, Work, entropy, idct, rows};
+
+    #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt")]
+    fn decode_blocks<'t>(
+        work: &mut Work<'t>,
+        run: Run<'t>,
+        clean: &[u8],
+        start: usize,
+    ) -> Result<usize> {
+        entropy::decode_blocks(work, run, clean, start)
+    }
+
+    macro_rules! kernels {
+        ($isa:ident) => {
+            Kernels {
+                decode_blocks: |work, run, clean, start| {
+                    // SAFETY: the features are there, see the module.
+                    unsafe { decode_blocks(work, run, clean, start) }
+                },
+                transform: |group, quant, last, out, stride| {
+                    // SAFETY: the features are there, see the module.
+                    unsafe { idct::$isa::transform(group, quant, last, out, stride) }
+                },
+                upsample_2x2: |near, far, n, out| {
+                    // SAFETY: the features are there, see the module.
+                    unsafe { rows::$isa::upsample_2x2(near, far, n, out) }
+                },
+                upsample_2x1: |row, n, out| {
+                    // SAFETY: the features are there, see the module.
+                    unsafe { rows::$isa::upsample_2x1(row, n, out) }
+                },
+                upsample_1x2: |near, far, bias, n, out| {
+                    // SAFETY: the features are there, see the module.
+                    unsafe { rows::$isa::upsample_1x2(near, far, bias, n, out) }
+                },
+                to_rgb: |y, cb, cr, out| {
+                    // SAFETY: the features are there, see the module.
+                    unsafe { rows::$isa::to_rgb(y, cb, cr, out) }
+                },
+                grey_to_rgb: |y, out| {
+                    // SAFETY: the features are there, see the module.
+                    unsafe { rows::$isa::grey_to_rgb(y, out) }
+                },
+            }
+        };
+    }
+
+    pub(super) const AVX2: Kernels = kernels!(avx2);
+    pub(super) const AVX512_VBMI: Kernels = kernels!(avx512);
+}

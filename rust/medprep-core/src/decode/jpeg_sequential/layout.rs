@@ -1,0 +1,96 @@
+//! How a frame is cut into MCUs, chunks of MCUs and groups of four blocks (T.81 A.1.1, A.2).
+
+use super::entropy::MAX_BLOCKS;
+use super::markers::Header;
+use super::refusal::{Refusal, Result};
+
+/// How chroma is subsampled; named by the luma factors, chroma's are 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sampling {
+    /// One component.
+    Grey,
+    /// 4:4:4.
+    H1V1,
+    /// 4:2:2.
+    H2V1,
+    /// 4:4:0.
+    H1V2,
+    /// 4:2:0.
+    H2V2,
+}
+
+/// The frame's geometry.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Layout {
+    pub sampling: Sampling,
+    /// Luma blocks of an MCU, across and down.
+    pub h: usize,
+    pub v: usize,
+    /// MCUs of the frame, across and down.
+    pub mcus_x: usize,
+    pub mcus_y: usize,
+    /// Size of each chroma plane in samples, without padding to whole blocks; 0 for grey.
+    pub chroma_width: usize,
+    pub chroma_height: usize,
+}
+
+impl Layout {
+    pub fn new(header: &Header) -> Result<Self> {
+        let (h, v, sampling) = match header.components() {
+            // The factors of a lone component mean nothing: its MCU is one block (A.2.2).
+            [_] => (1, 1, Sampling::Grey),
+            [y, cb, cr] if [cb.h, cb.v, cr.h, cr.v] == [1; 4] => match (y.h, y.v) {
+                (1, 1) => (1, 1, Sampling::H1V1),
+                (2, 1) => (2, 1, Sampling::H2V1),
+                (1, 2) => (1, 2, Sampling::H1V2),
+                (2, 2) => (2, 2, Sampling::H2V2),
+                _ => return Err(Refusal::Unsupported("sampling factors")),
+            },
+            _ => return Err(Refusal::Unsupported("sampling factors")),
+        };
+        let colour = usize::from(sampling != Sampling::Grey);
+        Ok(Self {
+            sampling,
+            h,
+            v,
+            mcus_x: header.width.div_ceil(8 * h),
+            mcus_y: header.height.div_ceil(8 * v),
+            chroma_width: colour * header.width.div_ceil(h),
+            chroma_height: colour * header.height.div_ceil(v),
+        })
+    }
+
+    /// Luma and chroma blocks of an MCU.
+    pub fn blocks_per_mcu(&self) -> usize {
+        self.h * self.v + if self.sampling == Sampling::Grey { 0 } else { 2 }
+    }
+
+    /// MCUs decoded before their coefficients are transformed. A multiple of four blocks across for
+    /// every component, so that groups are never shared between chunks.
+    pub fn mcus_per_chunk(&self) -> usize {
+        match self.sampling {
+            Sampling::Grey => MAX_BLOCKS,
+            Sampling::H1V1 | Sampling::H1V2 | Sampling::H2V1 => 16,
+            Sampling::H2V2 => 8,
+        }
+    }
+}
+
+/// Where a block of an MCU lies.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct McuBlock {
+    /// 0 for Y, 1 for Cb, 2 for Cr.
+    pub component: usize,
+    /// Block position inside the MCU.
+    pub x: usize,
+    pub y: usize,
+}
+
+/// The blocks of an MCU in file order (A.2.3).
+pub(super) fn mcu_blocks(layout: &Layout) -> impl Iterator<Item = McuBlock> {
+    let (h, v) = (layout.h, layout.v);
+    let luma = (0..h * v).map(move |i| McuBlock { component: 0, x: i % h, y: i / h });
+    let chroma =
+        (1..=layout.blocks_per_mcu() - h * v).map(|component| McuBlock { component, x: 0, y: 0 });
+    luma.chain(chroma)
+}
