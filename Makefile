@@ -14,7 +14,7 @@ PYTHON_CODE  := python tests benches/python
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test quick lint rust-test python-test fmt bench parity lock docs clean
+.PHONY: help setup demo test quick lint rust-test python-test fmt bench bench-full parity fuzz lock docs clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -71,11 +71,26 @@ fmt: setup ## format everything
 	$(BIN)/ruff check --fix --quiet $(PYTHON_CODE)
 	$(BIN)/ruff format --quiet $(PYTHON_CODE)
 
-bench: setup ## every cargo bench
+# BENCH_DATA=../shared/data takes the real images there; generated ones without it.
+COMPARE = $(BIN)/python benches/python/compare.py $(if $(BENCH_DATA),--data $(BENCH_DATA))
+
+bench: setup ## every cargo bench, and a short comparison with OpenCV, Dask and others
 	cargo bench --locked
+	$(COMPARE) --short --out runs/bench
+
+bench-full: setup ## the same with the whole comparison, into docs/performance.md
+	cargo bench --locked
+	$(COMPARE) --out runs/bench-full --update docs/performance.md
 
 parity: setup ## thousands of random images and parameters against the installed OpenCV
 	$(BIN)/python tests/parity/run_parity.py
+
+fuzz: ## fuzz the JPEG, PNG and DICOM decoders, 60 s each (needs nightly Rust and cargo-fuzz)
+	@cargo +nightly --version >/dev/null 2>&1 || { echo 'make fuzz needs a nightly Rust: rustup toolchain install nightly' >&2; exit 1; }
+	@cargo fuzz --version >/dev/null 2>&1 || { echo 'make fuzz needs cargo-fuzz: cargo install --locked cargo-fuzz' >&2; exit 1; }
+	@cp Cargo.lock fuzz/Cargo.lock # the versions of the product; cargo adds what only the fuzzer needs
+	$(PYTHON) fuzz/seeds.py
+	for target in jpeg png dicom; do cargo +nightly fuzz run $$target -- -max_total_time=60 -max_len=65536 || exit; done
 
 lock: $(VENV)/.packages ## resolve requirements/*.lock and Cargo.lock anew
 	cd requirements && ../$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-emit-index-url --no-header bootstrap.in -o bootstrap.lock

@@ -1,0 +1,8 @@
+"""The comparison's files are scripts, not a package: they stand beside each other."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "benches/python"))
