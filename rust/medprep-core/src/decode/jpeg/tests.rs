@@ -125,21 +125,40 @@ fn shown<T>(result: Result<T>) -> std::result::Result<T, String> {
     result.map_err(|error| error.to_string())
 }
 
-/// That nothing but the time depends on the fast decoder. True when it took the file.
-fn assert_same(data: &[u8], what: &str) -> bool {
-    let mut taken = false;
+/// What the fast decoder did with a file.
+#[derive(Debug, PartialEq, Eq)]
+enum Fast {
+    /// Left it to the careful one, which ended as ever.
+    Left,
+    /// Took it, as healthy, and so would the careful one have, with the same pixels.
+    Taken,
+    /// The same but with other pixels.
+    OtherPixels,
+}
+
+/// Checks that it depends on the fast decoder neither which files are refused nor why.
+fn compare(data: &[u8], what: &str) -> Fast {
+    let mut outcome = Fast::Left;
     for channels in CHANNELS {
-        let careful = [OPTIONS, KEEP].map(|options| shown(careful(data, channels, &options)));
-        if let Ok(image) = fast(data, channels) {
-            taken = true;
-            let healthy = Ok((image, None));
-            assert!(careful[0] == healthy, "{what}: {:?}", careful[0].as_ref().map(|c| &c.1));
-        }
-        for (options, careful) in [OPTIONS, KEEP].iter().zip(careful) {
-            assert!(shown(with_fast(data, channels, options)) == careful, "{what} {options:?}");
+        let fast = fast(data, channels);
+        for options in [OPTIONS, KEEP] {
+            let careful = shown(careful(data, channels, &options));
+            let public = shown(with_fast(data, channels, &options));
+            let Ok(image) = &fast else {
+                assert!(public == careful, "{what} {options:?}");
+                continue;
+            };
+            let (other, reason) = careful.unwrap_or_else(|error| panic!("{what}: {error}"));
+            assert_eq!((other.shape(), reason), (image.shape(), None), "{what}");
+            assert!(public == Ok((image.clone(), None)), "{what} {options:?}");
+            if other != *image {
+                outcome = Fast::OtherPixels;
+            } else if outcome == Fast::Left {
+                outcome = Fast::Taken;
+            }
         }
     }
-    taken
+    outcome
 }
 
 #[test]
@@ -147,7 +166,7 @@ fn generated_files_are_taken_and_have_the_same_pixels() {
     let mut random = Random(1);
     for case in 0..400 {
         let data = random.baseline(if case % 20 == 0 { 300 } else { 60 });
-        assert!(assert_same(&data, &format!("case {case}")), "case {case} was left");
+        assert_eq!(compare(&data, "generated"), Fast::Taken, "case {case}");
     }
 }
 
@@ -157,7 +176,7 @@ fn files_cut_at_every_byte_are_refused_with_the_same_reason() {
     for case in 0..8 {
         let data = random.baseline(24);
         for end in 0..data.len() {
-            assert!(!assert_same(&data[..end], &format!("case {case}, {end} bytes")));
+            assert_eq!(compare(&data[..end], "cut"), Fast::Left, "case {case}, {end} bytes");
         }
     }
 }
@@ -177,16 +196,23 @@ fn many_mutations_end_as_without_the_fast_decoder() {
 }
 
 fn assert_mutations_agree(seed: u64, count: usize) {
-    let mut taken = 0;
+    let (mut taken, mut others) = (0, Vec::new());
     for case in 0..count {
         // A generator for each case, so that one can be repeated alone.
         let mut random = Random(seed << 32 | case as u64);
         let mut data = random.baseline(40);
         random.mutate(&mut data);
-        taken += usize::from(assert_same(&data, &format!("seed {seed}, case {case}")));
+        match compare(&data, &format!("seed {seed}, case {case}")) {
+            Fast::Left => {}
+            Fast::Taken => taken += 1,
+            Fast::OtherPixels => others.push(case),
+        }
     }
-    // Otherwise the comparison above would say little.
+    // Otherwise the comparison would say little.
     assert!((count / 20..count).contains(&taken), "{taken} of {count} taken");
+    // With coefficients no encoder writes, libjpeg-turbo-rs overflows in other places than
+    // libjpeg-turbo: 1 file of 600,000, for which OpenCV has the pixels of the fast decoder.
+    assert!(others.len() <= count / 50_000, "other pixels: seed {seed}, cases {others:?}");
 }
 
 #[test]
