@@ -93,7 +93,7 @@ class Frame:
         self.left = 36 + longest * _LETTER
 
     right = WIDTH - 14
-    top = 14
+    top = 18
 
     @property
     def bottom(self) -> float:
@@ -135,7 +135,7 @@ class Frame:
         )
 
     def rule(self, x: float, label: str) -> None:
-        """Draw a dashed vertical line with a label that stays inside the plot."""
+        """Draw a dashed vertical line, its label above the plot."""
         place = self.at_x(x)
         leftwards = place + len(label) * _LETTER + 8 > self.right
         self.marks.append(
@@ -146,7 +146,7 @@ class Frame:
                 "text",
                 label,
                 x=_n(place + (-5 if leftwards else 5)),
-                y=self.top + 11,
+                y=self.top - 5,  # above the plot: no curve gets there
                 class_="rule-label halo",
                 text_anchor="end" if leftwards else "start",
             )
