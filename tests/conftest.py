@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,6 +30,16 @@ def real_data() -> Path:
     if not (folder / "manifest.csv").is_file():
         pytest.skip(f"no real images at {folder} (set MEDPREP_REAL_DATA)")
     return folder
+
+
+@pytest.fixture(autouse=True)
+def restored_signals() -> Iterator[None]:
+    """A command run inside a test takes over signals; the next test must not inherit that."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+    before = {number: signal.getsignal(number) for number in numbers}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(autouse=True)
