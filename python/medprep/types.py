@@ -5,6 +5,7 @@ Shape letters used throughout the package: N samples, H height, W width, C chann
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -29,6 +30,23 @@ SPLIT_ALIASES = {
 """Names that people give to the three usual splits, in lower case."""
 
 
+ATTRIBUTES = ("view", "sex", "age", "spacing_row_mm", "spacing_column_mm")
+"""The allow-list: nothing else of a DICOM header or a table of patients is ever stored.
+
+age is in years, capped at 90 (which stands for 90 and over); the others are as DICOM has them.
+"""
+
+
+class Box(NamedTuple):
+    """A rectangle by its edges, in pixels: x to the right, y down, (0, 0) the image's corner."""
+
+    x_min: float
+    y_min: float
+    x_max: float
+    y_max: float
+    label: int = 0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceItem:
     """One input file as a layout lists it.
@@ -37,12 +55,19 @@ class SourceItem:
     class_name: the class, or None without a label.
     split: the split the layout itself says (a `val/` folder, a `split` column), or None.
     group: what must not cross splits (patient, lesion, paper), or None.
+    boxes: the findings in the upright image, in pixels as the source gives them; () for an image
+    known to have none, None where the layout knows no boxes.
+    caption: the text that belongs to the image, or None.
+    attributes: what may be kept of a header or a table, by the names of `ATTRIBUTES`.
     """
 
     path: str
     class_name: str | None = None
     split: str | None = None
     group: str | None = None
+    boxes: tuple[Box, ...] | None = None
+    caption: str | None = None
+    attributes: Mapping[str, str | float] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
