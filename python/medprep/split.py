@@ -14,7 +14,7 @@ from difflib import get_close_matches
 from fractions import Fraction
 
 from medprep.errors import UsageError
-from medprep.types import SPLIT_ALIASES, SourceItem
+from medprep.types import SPLIT_ALIASES, UNLABELLED_SPLIT, SourceItem
 
 FROM_FOLDER = "folder"
 DEFAULT_RATIOS = "train=0.8,val=0.1,test=0.1"
@@ -73,19 +73,24 @@ def assign_splits(items: Sequence[SourceItem], ratios: Ratios, *, seed: int) -> 
 
     Without groups, every split has exactly the count that the largest-remainder method gives, and
     each class follows the shares to within a sample or two. With groups, a group is never
-    separated; shares are met as closely as whole groups allow.
+    separated; shares are met as closely as whole groups allow. Items that SRC sets aside without
+    labels stay aside.
     """
-    if any(item.group is not None for item in items):
-        return _assign_groups(items, ratios, seed)
-    return _assign_singles(items, ratios, seed)
+    at_stake = [item for item in items if item.split != UNLABELLED_SPLIT]
+    grouped = any(item.group is not None for item in at_stake)
+    assigned = iter((_assign_groups if grouped else _assign_singles)(at_stake, ratios, seed))
+    return [
+        UNLABELLED_SPLIT if item.split == UNLABELLED_SPLIT else next(assigned) for item in items
+    ]
 
 
 def folder_splits(items: Sequence[SourceItem]) -> tuple[list[str], tuple[str, ...]]:
     """The splits that SRC itself says, and their names in plan order. Raises UsageError if none."""
-    missing = next((item for item in items if item.split is None), None)
-    if missing is not None:
+    missing = sum(item.split is None for item in items)
+    if missing:
         raise UsageError(
-            f"--split {FROM_FOLDER}: SRC does not say the split of {missing.path!r}",
+            f"--split {FROM_FOLDER}: SRC does not say the split of {missing} of its "
+            f"{len(items)} images",
             hint=f"use ratios such as --split {DEFAULT_RATIOS}",
         )
     splits = [item.split for item in items if item.split is not None]
@@ -95,10 +100,13 @@ def folder_splits(items: Sequence[SourceItem]) -> tuple[list[str], tuple[str, ..
 
 
 def crossing_groups(items: Sequence[SourceItem], splits: Sequence[str]) -> list[str]:
-    """Groups with samples in more than one split; only a split given by SRC can have any."""
+    """Groups with samples in more than one split; only a split given by SRC can have any.
+
+    What is set aside without labels is not looked at: nothing is learnt or measured there.
+    """
     where: dict[str, set[str]] = defaultdict(set)
     for item, split in zip(items, splits, strict=True):
-        if item.group is not None:
+        if item.group is not None and split != UNLABELLED_SPLIT:
             where[item.group].add(split)
     return sorted(group for group, found in where.items() if len(found) > 1)
 
@@ -175,7 +183,9 @@ def _assign_groups(items: Sequence[SourceItem], ratios: Ratios, seed: int) -> li
     """Largest groups first, each to the split where it brings the counts closest to the target.
 
     Distance is the squared error per class, weighted so that rare classes count as much as
-    frequent ones. Items without a group are groups of one.
+    frequent ones, and of the whole, which weighs as much as all classes together: many classes of
+    a few samples would else all send them to the largest split. Items without a group are groups
+    of one.
     """
     members: dict[tuple[bool, str], list[int]] = defaultdict(list)
     for at, item in enumerate(items):
@@ -186,6 +196,8 @@ def _assign_groups(items: Sequence[SourceItem], ratios: Ratios, seed: int) -> li
     missing = {
         name: {c: float(n * ratios.shares[name]) for c, n in sizes.items()} for name in names
     }
+    missing_in_all = {name: float(len(items) * ratios.shares[name]) for name in names}
+    weight = len(sizes) / len(items) if items else 0.0
     open_names = [name for name in names if ratios.shares[name] > 0]
     splits = [""] * len(items)
     order = sorted(
@@ -195,9 +207,14 @@ def _assign_groups(items: Sequence[SourceItem], ratios: Ratios, seed: int) -> li
         content = Counter(items[at].class_name or "" for at in members[key])
 
         def cost(name: str, content: Counter[str] = content) -> float:
-            return sum(n * (n - 2 * missing[name][c]) / sizes[c] for c, n in content.items())
+            total = content.total()
+            whole = weight * total * (total - 2 * missing_in_all[name])
+            return whole + sum(
+                n * (n - 2 * missing[name][c]) / sizes[c] for c, n in content.items()
+            )
 
         best = min(open_names, key=cost)
+        missing_in_all[best] -= len(members[key])
         for c, n in content.items():
             missing[best][c] -= n
         for at in members[key]:

@@ -18,6 +18,9 @@ JsonObject = dict[str, Any]
 UNLABELLED = -1
 """The label of a sample without a class."""
 
+UNLABELLED_SPLIT = "unlabelled"
+"""The split of images that SRC sets aside because they have no labels; ratios never touch it."""
+
 SPLIT_ALIASES = {
     "train": "train",
     "training": "train",

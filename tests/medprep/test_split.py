@@ -139,8 +139,8 @@ def test_the_split_of_the_source_is_kept_and_crossing_groups_are_named():
     assert crossing_groups(items, splits) == ["p1"]
 
 
-def test_split_folder_without_splits_names_the_sample():
-    with pytest.raises(UsageError, match=r"does not say the split of 'x\.png'"):
+def test_split_folder_without_splits_counts_the_samples():
+    with pytest.raises(UsageError, match="does not say the split of 1 of its 1 images"):
         folder_splits([SourceItem(path="x.png")])
 
 
