@@ -74,11 +74,6 @@ class DataOptions:
             if field.name not in beside
         )
 
-    @property
-    def is_private(self) -> bool:
-        """Keyed ids are asked for; plain images keep their paths otherwise."""
-        return bool(self.private)
-
     def pipeline(self) -> PipelineSpec:
         """Preset or steps file with the other flags put in. Raises UsageError or SpecError."""
         if self.steps is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from medprep import _core, privacy
 from medprep.errors import SpecError, UsageError
 from medprep.options import DEFAULT_SHARD_BYTES, DataOptions
 from medprep.plan import Plan, check_samples, cut_shards, read_samples
-from medprep.sources import Listing, SourceOptions, list_source, root_of
+from medprep.sources import Listing, ReadHeaders, SourceOptions, list_source, root_of
 from medprep.split import (
     DEFAULT_RATIOS,
     FROM_FOLDER,
@@ -21,7 +21,14 @@ from medprep.split import (
     folder_splits,
     parse_split,
 )
-from medprep.types import UNLABELLED, Failure, JsonObject, PlannedSample, SourceItem
+from medprep.types import (
+    UNLABELLED,
+    UNLABELLED_SPLIT,
+    Failure,
+    JsonObject,
+    PlannedSample,
+    SourceItem,
+)
 
 _PROBE_AT_ONCE = 4096  # files; a colour image ends the probing
 
@@ -51,16 +58,16 @@ def make_plan(
     group_by = options.group_by or "auto"
     seed = options.seed or 0
     listing = list_source(
-        src,
-        layout=layout,
-        options=SourceOptions(unlabelled=options.unlabelled, group_by=group_by),
+        src, layout=layout, options=_source_options(options.unlabelled, group_by, threads)
     )
+    private = listing.patients if options.private is None else options.private
     splits, split_names, split_text = _split(listing, options.split, seed)
     if spec.needs_channels:
-        spec = spec.with_channels(_find_channels(root_of(src), listing.items, threads))
-    keys = _keys(out, options, keep_key=keep_key)
+        found = listing.channels or _find_channels(root_of(src), listing.items, threads)
+        spec = spec.with_channels(found)
+    keys = _keys(out, options, private, keep_key=keep_key)
     classes = listing.class_names
-    samples = _samples(listing.items, splits, classes, options.is_private, keys)
+    samples = _samples(listing.items, splits, classes, private, keys)
     place = {name: at for at, name in enumerate(split_names)}
     # By path, not by id: private and plain runs must have the same order, hence digest.
     samples.sort(key=lambda s: (place[s.split], _order(seed, s.path), s.path))
@@ -74,13 +81,13 @@ def make_plan(
         splits=split_names,
         seed=seed,
         group_by=group_by,
-        private=options.is_private,
+        private=private,
         image=image,
         samples=len(samples),
         samples_sha256=samples_sha256,
         unlabelled=sum(sample.label == UNLABELLED for sample in samples),
         shards=shards,
-        failures=_failures(listing.failures, keys if options.is_private else None),
+        failures=_failures(listing.failures, keys if private else None),
         options={
             "split": split_text,
             "unlabelled": options.unlabelled,
@@ -89,6 +96,7 @@ def make_plan(
             "compress": options.compress or "none",
             "on_damage": options.on_damage or "skip",
             "key": keys.check if keys is not None else None,
+            "private_default": listing.patients,
         },
     )
     return Planned(plan=plan, samples=samples, notes=_notes(listing, splits, plan))
@@ -125,8 +133,8 @@ def refuse_new_images(plan: Plan, src: Path, out: Path) -> None:
     if check_samples(out, plan) is not None:
         return
     planned = {sample.path for shard in plan.shards for sample in read_samples(out, shard)}
-    options = SourceOptions(unlabelled=plan.options["unlabelled"], group_by=plan.group_by)
-    listing = list_source(src, layout=plan.layout, options=options)
+    options = _source_options(plan.options["unlabelled"], plan.group_by, threads=1)
+    listing = list_source(src, layout=plan.layout, options=replace(options, read_headers=None))
     new = [item.path for item in listing.items if item.path not in planned]
     if new:
         first = "" if plan.private else f", first {new[0]!r}"
@@ -137,6 +145,21 @@ def refuse_new_images(plan: Plan, src: Path, out: Path) -> None:
         )
 
 
+def _source_options(unlabelled: str | None, group_by: str, threads: int) -> SourceOptions:
+    """The options with the readers of headers, which listing itself does not have."""
+    return SourceOptions(
+        unlabelled=unlabelled,
+        group_by=group_by,
+        read_headers=_header_reader(threads),
+        read_sizes=lambda root, paths: _core.probe_files(root, paths, threads),
+    )
+
+
+def _header_reader(threads: int) -> ReadHeaders | None:
+    read = getattr(_core, "read_dicom_headers", None)
+    return None if read is None else lambda root, paths: read(root, paths, threads)
+
+
 def _split(listing: Listing, text: str | None, seed: int) -> tuple[list[str], tuple[str, ...], str]:
     """The split of every item, the names in plan order and the rule as text."""
     # SRC's own split is never dropped unasked: where it leaves one out, folder_splits says which.
@@ -145,7 +168,10 @@ def _split(listing: Listing, text: str | None, seed: int) -> tuple[list[str], tu
     if ratios is None:
         splits, names = folder_splits(listing.items)
         return splits, names, FROM_FOLDER
-    return assign_splits(listing.items, ratios, seed=seed), ratios.names, ratios.describe()
+    splits = assign_splits(listing.items, ratios, seed=seed)
+    aside = UNLABELLED_SPLIT in splits and UNLABELLED_SPLIT not in ratios.names
+    names = (*ratios.names, UNLABELLED_SPLIT) if aside else ratios.names
+    return splits, names, ratios.describe()
 
 
 def _find_channels(root: Path, items: Sequence[SourceItem], threads: int) -> str:
@@ -162,11 +188,15 @@ def _find_channels(root: Path, items: Sequence[SourceItem], threads: int) -> str
     return "grey" if any_grey else "rgb"
 
 
-def _keys(out: Path, options: DataOptions, *, keep_key: bool) -> privacy.KeyedIds | None:
+def _keys(
+    out: Path, options: DataOptions, private: bool, *, keep_key: bool
+) -> privacy.KeyedIds | None:
     """The key of private ids; plain runs have one only when --key-file names it."""
     if options.private_map is not None:
+        if not private:
+            raise UsageError("--private-map needs --private: ids are paths here")
         privacy.refuse_inside(options.private_map, out, "--private-map")
-    if not options.is_private and options.key_file is None:
+    if not private and options.key_file is None:
         return None
     path = options.key_file or privacy.default_key_file(out)
     if not keep_key and not path.exists():
@@ -221,7 +251,9 @@ def _shard_size(options: DataOptions) -> int | None:
 
 
 def _notes(listing: Listing, splits: Sequence[str], plan: Plan) -> tuple[str, ...]:
-    notes = list(listing.notes)
+    notes = [note.line(private=plan.private) for note in listing.notes]
+    if plan.private and plan.options["private_default"]:
+        notes.append("private mode: ids are keyed (--keep-paths stores relative paths instead)")
     crossing = crossing_groups(listing.items, splits)
     if crossing:
         notes.append(
@@ -266,7 +298,9 @@ def _asked(plan: Plan, options: DataOptions) -> JsonObject:
         "layout": plan.layout if layout == "auto" else layout,
         "seed": options.seed or 0,
         "group-by": options.group_by or "auto",
-        "private": options.is_private,
+        "private": plan.options.get("private_default", False)
+        if options.private is None
+        else options.private,
         "split": _asked_split(plan, options.split),
         "unlabelled": options.unlabelled,
         "shard-size": _shard_size(options),

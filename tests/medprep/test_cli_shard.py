@@ -137,7 +137,7 @@ def test_wrong_use_is_refused_in_one_line(two_classes, tmp_path):
         ((tmp_path / "nowhere", out), "nowhere: no such file or folder"),
         ((two_classes, out, "--preset", "glaucma"), "did you mean 'glaucoma'?"),
         ((two_classes, out, "--layout", "foldr"), "did you mean 'folder'?"),
-        ((two_classes, out, "--layout", "nonsense"), "layouts: auto, table, folder, files"),
+        ((two_classes, out, "--layout", "nonsense"), "layouts: auto, rsna, smdg, "),
         ((two_classes, out, "--split", "train=0.9"), "add up to 0.9, not 1"),
         ((two_classes, out, "--split", "oops"), "is not NAME=SHARE"),
         ((two_classes, out, "--split", "trian=0.8,val=0.2"), "did you mean 'train'"),
@@ -204,7 +204,11 @@ def test_a_table_that_gives_some_splits_only_is_refused(tmp_path):
     src = write_classes(tmp_path / "src", {"a": 4, "b": 4})
     rows = ["path,label,split", "a/a_000.jpg,a,train", "b/b_000.jpg,b,test", "a/a_001.jpg,a,"]
     (src / "t.csv").write_text("\n".join(rows))
-    refused(call("shard", src, tmp_path / "out", *SMALL), 2, "does not say the split of 'a/a_001")
+    refused(
+        call("shard", src, tmp_path / "out", *SMALL),
+        2,
+        "does not say the split of 1 of its 3 images",
+    )
     ratios = call("shard", src, tmp_path / "out", *SMALL, "--split", "train=1")
     assert ratios.exit_code == 0
 

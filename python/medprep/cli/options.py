@@ -54,7 +54,9 @@ threads_option = click.option(
 )
 
 _DATA_OPTIONS = (
-    click.option("--layout", metavar="|".join(LAYOUT_NAMES), help="How SRC is read [auto]."),
+    click.option(
+        "--layout", metavar="NAME", help=f"How SRC is read [auto]: {', '.join(LAYOUT_NAMES[1:])}."
+    ),
     click.option("--preset", metavar="|".join(PRESETS), help="Steps by name [plain]."),
     click.option("--steps", type=_FILE, help="Steps from a YAML or JSON file."),
     click.option(
@@ -103,7 +105,7 @@ _DATA_OPTIONS = (
         "--private/--keep-paths",
         "private",
         default=None,
-        help="Keyed ids or relative paths in OUT [--keep-paths].",
+        help="Keyed ids, or relative paths, in OUT [--private for DICOM and sets with patients].",
     ),
     click.option(
         "--private-map", type=_FILE, help="Write id -> path here (mode 600, outside OUT)."

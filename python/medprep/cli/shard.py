@@ -25,8 +25,9 @@ Example: medprep shard photos/ shards/ --preset glaucoma --threads 8
 
 Turn the images of SRC into verified shards in OUT.
 
-SRC is a folder with one folder per class (perhaps below train/val/test), a CSV with a path and a
-label column, or a folder of images. The same command again goes on where it stopped; another
+SRC is a known data set as downloaded (RSNA, SMDG, HAM10000, ...; see docs/datasets.md), a folder
+with one folder per class (perhaps below train/val/test), a table with a path and a label column,
+arrays, or a folder of images. The same command again goes on where it stopped; another
 specification on the same OUT is refused.
 
 \b

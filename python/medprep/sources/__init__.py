@@ -11,11 +11,32 @@ from pathlib import Path
 from typing import Protocol
 
 from medprep.errors import NoInputError, UsageError
-from medprep.sources import files, folder, table
-from medprep.sources.listing import IMAGE_SUFFIXES, Listing
-from medprep.sources.options import SourceOptions
+from medprep.sources import (
+    files,
+    folder,
+    fundus_pytorch,
+    ham10000,
+    headers,
+    kermany,
+    pmc_oa,
+    rsna,
+    skin35,
+    smdg,
+    table,
+)
+from medprep.sources.listing import IMAGE_SUFFIXES, Listing, Note
+from medprep.sources.options import ReadHeaders, SourceOptions
 
-__all__ = ["LAYOUTS", "LAYOUT_NAMES", "Listing", "SourceOptions", "list_source", "root_of"]
+__all__ = [
+    "LAYOUTS",
+    "LAYOUT_NAMES",
+    "Listing",
+    "Note",
+    "ReadHeaders",
+    "SourceOptions",
+    "list_source",
+    "root_of",
+]
 
 
 class Layout(Protocol):
@@ -23,8 +44,8 @@ class Layout(Protocol):
 
     NAME: str
 
-    def matches(self, src: Path) -> bool:
-        """True when `auto` may read SRC this way."""
+    def matches(self, src: Path) -> str | None:
+        """What SRC is recognised by, in words; None when `auto` may not read it this way."""
         ...
 
     def list_source(self, src: Path, options: SourceOptions) -> Listing:
@@ -33,23 +54,39 @@ class Layout(Protocol):
 
 
 LAYOUTS: dict[str, Layout] = {
-    # A table knows groups, which class folders beside it do not: it goes first.
+    # Known data sets first: they know patients that a table or class folders beside do not.
+    rsna.NAME: rsna,
+    smdg.NAME: smdg,
+    fundus_pytorch.NAME: fundus_pytorch,
+    kermany.NAME: kermany,
+    ham10000.NAME: ham10000,
+    skin35.NAME: skin35,
+    # Then formats of annotations, which say more than the folders that their images lie in.
+    pmc_oa.NAME: pmc_oa,
     table.NAME: table,
     folder.NAME: folder,
     files.NAME: files,
 }
 LAYOUT_NAMES = ("auto", *LAYOUTS)
+_PLAIN = frozenset({folder.NAME, files.NAME})  # whatever else it is, SRC is also such a folder
 
 
 def list_source(src: Path, *, layout: str = "auto", options: SourceOptions) -> Listing:
-    """The items of SRC. Raises UsageError for a wrong SRC or layout, NoInputError when empty."""
+    """The items of SRC; `auto` says in a note what it took SRC for, and by what.
+
+    Raises UsageError for a wrong SRC or layout, NoInputError when SRC holds no images.
+    """
     check_layout(layout)
     if not src.exists():
         raise UsageError(f"{src}: no such file or folder")
-    if not src.is_dir() and not table.matches(src):
-        raise UsageError(f"{src}: expected a folder of images or a CSV")
-    name = _detect(src) if layout == "auto" else layout
+    found = [] if layout != "auto" and src.is_dir() else _recognised(src)
+    if not src.is_dir() and (not found or layout not in ("auto", *(name for name, _ in found))):
+        raise UsageError(f"{src}: expected a folder of images, a table or an array file")
+    name = found[0][0] if layout == "auto" else layout
     listing = LAYOUTS[name].list_source(src, options)
+    headers.add_headers(listing, options)
+    if layout == "auto":
+        listing.notes[:0] = _notes(found)
     if not listing.items and not listing.failures:
         suffixes = ", ".join(sorted(IMAGE_SUFFIXES)[:6])
         raise NoInputError(f"{src}: no images found (looked for {suffixes}, ...)")
@@ -70,5 +107,24 @@ def root_of(src: Path) -> Path:
     return src.parent if src.is_file() else src
 
 
-def _detect(src: Path) -> str:
-    return next(name for name, layout in LAYOUTS.items() if layout.matches(src))
+def _recognised(src: Path) -> list[tuple[str, str]]:
+    """(layout, evidence) of all that SRC can be read as, the most specific first."""
+    found: list[tuple[str, str]] = []
+    for name, layout in LAYOUTS.items():
+        if found and name in _PLAIN:
+            break
+        evidence = layout.matches(src)
+        if evidence is not None:
+            found.append((name, evidence))
+    return found
+
+
+def _notes(found: list[tuple[str, str]]) -> list[Note]:
+    name, evidence = found[0]
+    others = [other for other, _ in found[1:]]
+    notes = [Note(f"layout {name}, recognised by {evidence}")]
+    if others:
+        notes.append(
+            Note(f"it also looks like {', '.join(others)}; --layout {others[0]} reads it so")
+        )
+    return notes

@@ -11,9 +11,9 @@ from medprep.types import SPLIT_ALIASES, SourceItem
 NAME = "files"
 
 
-def matches(src: Path) -> bool:
+def matches(src: Path) -> str | None:
     """Any folder will do; `auto` tries this layout last."""
-    return src.is_dir()
+    return "images in folders that are no classes" if src.is_dir() else None
 
 
 def list_source(src: Path, options: SourceOptions) -> Listing:

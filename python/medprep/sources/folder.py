@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 
 from medprep.errors import UsageError
@@ -31,15 +30,19 @@ class _ClassFolder:
     split: str | None
 
 
-def matches(src: Path) -> bool:
-    """True when SRC has folders that can be classes (a lone `images/` is not one)."""
+def matches(src: Path) -> str | None:
+    """Folders that can be classes (a lone `images/` is not one), below split folders or not."""
     if not src.is_dir():
-        return False
+        return None
     folders = subfolders(src)
-    if len(folders) == 1 and folders[0].lower() in _NOT_CLASSES:
-        return False
+    if not folders or (len(folders) == 1 and folders[0].lower() in _NOT_CLASSES):
+        return None
     splits = _split_folders(src, folders)
-    return bool(folders) and (not splits or any(subfolders(src / name) for name in splits))
+    if not splits:
+        return f"{len(folders)} class folders"
+    if not any(subfolders(src / name) for name in splits):
+        return None
+    return f"class folders below {', '.join(splits)}"
 
 
 def list_source(src: Path, options: SourceOptions) -> Listing:
@@ -50,7 +53,7 @@ def list_source(src: Path, options: SourceOptions) -> Listing:
     """
     options.refuse_columns(NAME)
     folders = _class_folders(src)
-    _check_unlabelled(options.unlabelled, [folder.class_name for folder in folders])
+    options.check_unlabelled([folder.class_name for folder in folders])
     listing = Listing(layout=NAME, root=src, items=[])
     for folder in folders:
         _list_class(listing, folder, options.unlabelled)
@@ -106,14 +109,6 @@ def _list_class(listing: Listing, folder: _ClassFolder, unlabelled: str | None) 
     listing.failures += [file.failure for file in found if file.failure is not None]
 
 
-def _check_unlabelled(unlabelled: str | None, names: list[str]) -> None:
-    if unlabelled is None or unlabelled in names:
-        return
-    close = get_close_matches(unlabelled, names, n=1)
-    hint = f"did you mean {close[0]!r}?" if close else f"classes: {', '.join(sorted(set(names)))}"
-    raise UsageError(f"--unlabelled {unlabelled}: no such class folder", hint=hint)
-
-
 def _note_stray_images(listing: Listing, src: Path, folders: list[_ClassFolder]) -> None:
     """Say how many images lie beside the class folders, where they have no label."""
     parents = sorted({str(Path(folder.path).parent) for folder in folders} | {"."})
@@ -124,6 +119,4 @@ def _note_stray_images(listing: Listing, src: Path, folders: list[_ClassFolder])
         if is_image_name(entry.name) and not entry.is_dir()
     ]
     if strays:
-        listing.notes.append(
-            f"left out {len(strays)} images that lie in no class folder, first {strays[0]!r}"
-        )
+        listing.note(f"left out {len(strays)} images that lie in no class folder", strays[0])

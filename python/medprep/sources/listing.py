@@ -11,16 +11,31 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 from medprep.errors import UsageError
-from medprep.types import Failure, SourceItem
+from medprep.types import UNLABELLED_SPLIT, Failure, SourceItem
 
 IMAGE_SUFFIXES = frozenset(
     # JPEG and PNG are decoded; the others are listed so that they fail with a reason, not silently
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png"}
     | {".bmp", ".dcm", ".dicom", ".gif", ".jp2", ".tif", ".tiff", ".webp"}
 )
+_DICOM_SUFFIXES = frozenset({".dcm", ".dicom"})
 _IGNORED_FOLDERS = frozenset({"__MACOSX"})
+_MAX_NAME = 255  # bytes of one part of a path on Linux
+
+
+class Note(NamedTuple):
+    """What a user should know about how SRC was read; `example` is a name from SRC, or None."""
+
+    text: str
+    example: str | None = None
+
+    def line(self, *, private: bool) -> str:
+        """The note on one line; in private mode without the name."""
+        shown = None if private else self.example
+        return self.text if shown is None else f"{self.text}, first {shown!r}"
 
 
 @dataclass(kw_only=True)
@@ -29,27 +44,57 @@ class Listing:
 
     root: the folder that item paths are relative to.
     failures: paths that were refused, with the reason.
-    notes: what a user should know about how SRC was read.
+    notes: what a user should know about how SRC was read; no text of theirs names a patient.
+    classes: the classes in label order where the layout has an order of its own.
+    box_classes: what the labels of the boxes mean, in label order; () without boxes.
+    patients: True when names or tables of SRC identify people, so that private mode is the default.
+    header_groups: False where the PatientID of a DICOM header is known not to be a patient.
+    channels: `grey` or `rgb` where the layout knows it without opening images.
+    staged: True when items are no files of SRC: `medprep.staging` makes files of them for a run.
     """
 
     layout: str
     root: Path
     items: list[SourceItem]
     failures: list[Failure] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
+    classes: tuple[str, ...] = ()
+    box_classes: tuple[str, ...] = ()
+    patients: bool = False
+    header_groups: bool = True
+    channels: str | None = None
+    staged: bool = False
+
+    def note(self, text: str, example: str | None = None) -> None:
+        """Add a note; `example` is a name from SRC, which private mode leaves out."""
+        self.notes.append(Note(text, example))
+
+    def leaking_groups(self) -> int:
+        """How many groups have samples in more than one of SRC's own splits."""
+        where: dict[str, set[str]] = {}
+        for item in self.items:
+            if item.group is not None and item.split not in (None, UNLABELLED_SPLIT):
+                where.setdefault(item.group, set()).add(str(item.split))
+        return sum(len(splits) > 1 for splits in where.values())
 
     @property
     def class_names(self) -> list[str]:
-        """Classes in label order: by number when all are whole numbers, else by name."""
+        """Classes in label order: the layout's own, by number when all are numbers, by name."""
         names = {item.class_name for item in self.items if item.class_name is not None}
+        if self.classes:
+            rest = sorted(names.difference(self.classes))
+            return [name for name in self.classes if name in names] + rest
         if all(name.isascii() and name.isdigit() for name in names):
             return sorted(names, key=lambda name: (int(name), name))
         return sorted(names)
 
     @property
     def has_splits(self) -> bool:
-        """True when SRC itself says splits, be it of some items only."""
-        return any(item.split is not None for item in self.items)
+        """True when SRC itself says splits, be it of some items only.
+
+        What SRC sets aside because it has no labels is no such split.
+        """
+        return any(item.split not in (None, UNLABELLED_SPLIT) for item in self.items)
 
 
 class PathGuard:
@@ -76,6 +121,8 @@ class PathGuard:
             return "plan", "the path leaves SRC; paths must be relative and stay inside it"
         if any(is_hidden(part) for part in pure.parts):
             return "plan", "a hidden file or folder"
+        if any(len(part.encode()) > _MAX_NAME for part in pure.parts):
+            return "plan", "a name of more than 255 bytes"
         folder = str(pure.parent)
         if folder not in self._folders:
             self._folders[folder] = self._folder_reason(folder)
@@ -129,7 +176,7 @@ def walk_images(root: Path, *, below: str = "") -> Iterator[FoundFile]:
             elif _is_linked_folder(entry):
                 reason = "a linked folder is not entered; name it as SRC or copy it"
                 found.append(FoundFile(path, Failure(printable(path), "plan", reason)))
-            elif is_image_name(entry.name):
+            elif is_image_name(entry.name) or _is_bare_dicom(entry):
                 plain = entry.is_file(follow_symlinks=False) and is_utf8(path)
                 found.append(FoundFile(path, None if plain else guard.refuse(path)))
     return iter(sorted(found, key=lambda file: file.path))
@@ -161,6 +208,12 @@ def is_image_name(name: str) -> bool:
     return os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES  # noqa: PTH122 (10^7 names)
 
 
+def is_dicom_name(path: str) -> bool:
+    """True unless the suffix promises an image of another format (DICOM often has no suffix)."""
+    suffix = os.path.splitext(path)[1].lower()  # noqa: PTH122 (10^7 names)
+    return suffix in _DICOM_SUFFIXES or suffix not in IMAGE_SUFFIXES
+
+
 def is_utf8(path: str) -> bool:
     """False for names that the file system gave as other bytes."""
     try:
@@ -173,6 +226,23 @@ def is_utf8(path: str) -> bool:
 def printable(path: str) -> str:
     """The path as text that can be written anywhere."""
     return path.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _is_bare_dicom(entry: os.DirEntry[str]) -> bool:
+    """Hospital exports name files IM000001 or by their UID; the preamble tells them.
+
+    A DICOMDIR has the same preamble and no pixels: it is an index, which the walk does not need.
+    """
+    suffix = os.path.splitext(entry.name)[1]  # noqa: PTH122
+    if (suffix and not suffix[1:].isdigit()) or entry.name.upper() == "DICOMDIR":
+        return False
+    try:
+        if not entry.is_file(follow_symlinks=False):
+            return False
+        with open(entry.path, "rb") as stream:  # noqa: PTH123 (a folder may hold 10^6 of them)
+            return stream.read(132)[128:] == b"DICM"
+    except OSError:
+        return False  # without a suffix nothing promised an image
 
 
 def _is_linked_folder(entry: os.DirEntry[str]) -> bool:
