@@ -36,10 +36,11 @@ MEDPREP: Arrows = {
     "plan": {"storage", "types", "errors"},
     "planning": {"sources", "split", "options", "plan", "privacy", "types", "errors", "_core"},
     # doing it
+    "staging": {"sources", "png", "storage", "errors"},
     "report": {"types"},
     "engines": {"kernels", "pipeline", "plan", "report", "types", "errors", "_core"},
     "run": {
-        *("engines", "kernels", "planning", "plan", "options", "privacy", "sources"),
+        *("engines", "kernels", "planning", "plan", "options", "privacy", "staging"),
         *("machine", "manifest", "report", "storage", "types", "errors", "_core"),
     },
     # reading it back

@@ -25,6 +25,7 @@ from medprep.plan import (
     check_samples,
     has_plan,
     load_plan,
+    read_samples,
     write_plan,
 )
 from medprep.planning import (
@@ -35,7 +36,7 @@ from medprep.planning import (
     refuse_new_images,
 )
 from medprep.report import EngineResult, ShardReport
-from medprep.sources import root_of
+from medprep.staging import readable_root
 from medprep.storage import make_folder, storage_error, write_atomically
 from medprep.types import JsonObject
 
@@ -282,22 +283,24 @@ def _run_missing(
     # From here on OUT is not what an old manifest says.
     (out / MANIFEST_FILE).unlink(missing_ok=True)
     total = sum(shard.count for shard in missing)
-    job = Job(
-        root=str(root_of(src).resolve()),
-        out=str(out.resolve()),
-        plan=plan,
-        shards=tuple(missing),
-        kernel=run.kernel,
-        on_error=run.on_error,
-    )
-    return run_job(
-        job,
-        engine=run.engine,
-        threads=run.num_threads,
-        scheduler=run.scheduler,
-        stop=stop or _core.StopFlag(),
-        progress=progress(total) if progress is not None else _say_nothing,
-    )
+    paths = (sample.path for shard in missing for sample in read_samples(out, shard))
+    with readable_root(src, out, plan.layout, paths) as root:
+        job = Job(
+            root=str(root),
+            out=str(out.resolve()),
+            plan=plan,
+            shards=tuple(missing),
+            kernel=run.kernel,
+            on_error=run.on_error,
+        )
+        return run_job(
+            job,
+            engine=run.engine,
+            threads=run.num_threads,
+            scheduler=run.scheduler,
+            stop=stop or _core.StopFlag(),
+            progress=progress(total) if progress is not None else _say_nothing,
+        )
 
 
 def _finish(

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from medprep.errors import NoInputError, UsageError
 from medprep.sources import (
+    arrays,
     files,
     folder,
     fundus_pytorch,
@@ -64,6 +65,7 @@ LAYOUTS: dict[str, Layout] = {
     # Then formats of annotations, which say more than the folders that their images lie in.
     pmc_oa.NAME: pmc_oa,
     table.NAME: table,
+    arrays.NAME: arrays,
     folder.NAME: folder,
     files.NAME: files,
 }
