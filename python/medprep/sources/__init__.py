@@ -13,6 +13,7 @@ from typing import Protocol
 from medprep.errors import NoInputError, UsageError
 from medprep.sources import (
     arrays,
+    coco,
     files,
     folder,
     fundus_pytorch,
@@ -24,6 +25,7 @@ from medprep.sources import (
     skin35,
     smdg,
     table,
+    yolo,
 )
 from medprep.sources.listing import IMAGE_SUFFIXES, Listing, Note
 from medprep.sources.options import ReadHeaders, SourceOptions
@@ -63,6 +65,8 @@ LAYOUTS: dict[str, Layout] = {
     ham10000.NAME: ham10000,
     skin35.NAME: skin35,
     # Then formats of annotations, which say more than the folders that their images lie in.
+    coco.NAME: coco,
+    yolo.NAME: yolo,
     pmc_oa.NAME: pmc_oa,
     table.NAME: table,
     arrays.NAME: arrays,
