@@ -74,6 +74,7 @@ LAYOUTS: dict[str, Layout] = {
     files.NAME: files,
 }
 LAYOUT_NAMES = ("auto", *LAYOUTS)
+_OF_FILES = frozenset({coco.NAME, pmc_oa.NAME, table.NAME, arrays.NAME})  # SRC may be a file
 _PLAIN = frozenset({folder.NAME, files.NAME})  # whatever else it is, SRC is also such a folder
 
 
@@ -85,8 +86,8 @@ def list_source(src: Path, *, layout: str = "auto", options: SourceOptions) -> L
     check_layout(layout)
     if not src.exists():
         raise UsageError(f"{src}: no such file or folder")
-    found = [] if layout != "auto" and src.is_dir() else _recognised(src)
-    if not src.is_dir() and (not found or layout not in ("auto", *(name for name, _ in found))):
+    found = _recognised(src) if layout == "auto" else []
+    if not src.is_dir() and not found and layout not in _OF_FILES:
         raise UsageError(f"{src}: expected a folder of images, a table or an array file")
     name = found[0][0] if layout == "auto" else layout
     listing = LAYOUTS[name].list_source(src, options)

@@ -95,7 +95,8 @@ class _Reader:
     ) -> tuple[SourceItem, Failure | None]:
         """The item of one entry of `images`, and why it cannot be used (or None)."""
         name = image.get("file_name")
-        path, failure = _find(name if isinstance(name, str) else "", table.folders, guard)
+        told = name.removeprefix("./") if isinstance(name, str) else ""
+        path, failure = _find(told, table.folders, guard)
         key = image.get("id")
         annotations = self._annotations.get(key, []) if isinstance(key, int | str) else []
         try:

@@ -119,6 +119,11 @@ class PathGuard:
         pure = PurePosixPath(path)
         if pure.is_absolute() or ".." in pure.parts or "\\" in path:
             return "plan", "the path leaves SRC; paths must be relative and stay inside it"
+        if str(pure) != path:  # one file under two spellings could end in two splits
+            return (
+                "plan",
+                "not the shortest way to write the path (no '//', './' or '/' at the end)",
+            )
         if any(is_hidden(part) for part in pure.parts):
             return "plan", "a hidden file or folder"
         if any(len(part.encode()) > _MAX_NAME for part in pure.parts):

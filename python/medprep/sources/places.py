@@ -14,7 +14,7 @@ from pathlib import Path
 from medprep.sources.listing import PathGuard, is_hidden, printable, walk_images
 from medprep.types import Failure
 
-_MAX_DEPTH = 3
+_MAX_DEPTH = 5  # a download folder, and an archive that doubles its own
 _MAX_ENTRIES = 1000  # a folder with more is no wrapper
 
 

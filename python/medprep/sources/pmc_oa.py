@@ -106,7 +106,7 @@ def _read_table(
             reason = "not a JSON object with texts 'image' and 'caption'"
             refused[where] = Failure(where, "plan", reason)
             continue
-        path, failure = _find(record["image"], folders, guard)
+        path, failure = _find(record["image"].removeprefix("./"), folders, guard)
         item = SourceItem(
             path=path,
             split=_split_of(table) if several else None,

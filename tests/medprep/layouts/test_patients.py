@@ -1,0 +1,148 @@
+"""Patients of DICOM headers, the private default, and messages that name nobody."""
+
+import json
+
+import pytest
+from click.testing import CliRunner
+from miniatures import MAKERS, fake_headers, hospital, layout_of
+from tiny_collections import write_table
+
+from medprep.cli import main
+from medprep.sources.attributes import age_years, sex_code, view_code
+from medprep.sources.headers import add_headers
+from medprep.sources.listing import Listing
+from medprep.sources.options import SourceOptions
+from medprep.types import SourceItem
+
+
+def plan(src, out, *options):
+    result = CliRunner().invoke(main, ["plan", str(src), str(out), "--json", *options])
+    assert result.exit_code in (0, 3), result.output
+    return json.loads(result.stdout.splitlines()[-1]), result.stderr
+
+
+def test_dicom_without_suffix_is_found_and_grouped_by_patient(tmp_path, list_of):
+    listing = list_of(hospital(tmp_path / "src"))
+    assert [(item.path, item.group) for item in listing.items] == [
+        ("normal/ST1/IM000001", "PID-1"),
+        ("normal/ST2/IM000001", "PID-2"),
+        ("pneumonia/ST3/1.2.840.113.7", "PID-1"),
+        ("pneumonia/ST3/IM000001", "PID-1"),
+        ("pneumonia/ST4/chest.dcm", None),
+    ]
+    notes = [note.text for note in listing.notes]
+    assert "2 patients by the PatientID of DICOM headers; each in one split" in notes
+    assert "1 DICOM files name no patient: each counts as one of its own" in notes
+
+
+@pytest.mark.parametrize("layout", ["files", "folder", "table"])
+def test_general_layouts_group_dicom_by_patient(tmp_path, list_of, layout):
+    src = hospital(tmp_path / "src")
+    rows = [("normal/ST1/IM000001", "a"), ("pneumonia/ST3/IM000001", "b")]
+    write_table(src / "t.csv", rows, ("path", "label"))
+    listing = list_of(src, layout)
+    assert "PID-1" in {item.group for item in listing.items}
+    assert listing.items[0].attributes["view"] == "PA"
+
+
+def test_a_group_column_is_stronger_than_the_header(tmp_path, list_of):
+    src = hospital(tmp_path / "src")
+    write_table(src / "t.csv", [("normal/ST1/IM000001", "a", "mine")])
+    assert list_of(src / "t.csv").items[0].group == "mine"
+
+
+def test_free_text_in_a_header_goes_no_further():
+    listing = Listing(layout="files", root=None, items=[SourceItem(path="a.dcm")])
+    header = {
+        "patient_id": "P1",
+        "study_uid": "1.2.3",
+        "view": "PA Jane Doe",
+        "sex": "Doe^Jane",
+        "age_years": float("nan"),
+        "spacing": ["x", 1],
+        "error": None,
+    }
+    add_headers(listing, SourceOptions(read_headers=lambda root, paths: [header]))
+    assert listing.items == [SourceItem(path="a.dcm", group="P1")]
+
+
+def test_an_unreadable_header_leaves_the_item_to_the_decoder():
+    listing = Listing(layout="files", root=None, items=[SourceItem(path="a.dcm")])
+    add_headers(listing, SourceOptions(read_headers=lambda root, paths: [{"error": "torn"}]))
+    assert listing.items == [SourceItem(path="a.dcm")]
+    assert "1 DICOM headers cannot be read" in listing.notes[0].text
+
+
+@pytest.mark.parametrize(
+    ("told", "years"),
+    [
+        *[("51", 51), ("051Y", 51), ("148", 90), ("018M", 1.5), ("090Y", 90), ("80.0", 80)],
+        *[("", None), (" ", None), ("unknown", None), ("-3", None), (None, None), ("nan", None)],
+    ],
+)
+def test_ages_are_years_capped_at_90(told, years):
+    assert age_years(told) == years
+
+
+def test_sex_and_view_are_codes_or_nothing():
+    assert [sex_code(v) for v in ("male", "F", "O", "1", "", None)] == ["M", "F", "O"] + [None] * 3
+    assert [view_code(v) for v in ("pa", "MLO", "Jane", "")] == ["PA", "MLO", None, None]
+
+
+PRIVATE = {"rsna", "smdg", "kermany", "ham10000"}
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_private_mode_is_the_default_where_people_can_be_identified(name, made, tmp_path):
+    src = made(name)
+    report, said = plan(src, tmp_path / "out", "--size", "8")
+    assert report["layout"] == layout_of(name)
+    assert report["private"] is (layout_of(name) in PRIVATE or name == "folder (DICOM)")
+    assert ("--keep-paths stores relative paths instead" in said) is report["private"]
+
+
+def test_keep_paths_switches_the_default_off(made, tmp_path):
+    report, _ = plan(made("kermany"), tmp_path / "out", "--size", "8", "--keep-paths")
+    assert report["private"] is False
+    assert "person1_virus_6" in (tmp_path / "out" / "plan-samples.jsonl").read_text()
+
+
+def test_a_rerun_without_flags_agrees_with_the_private_default(made, tmp_path):
+    src = made("kermany")
+    plan(src, tmp_path / "out", "--size", "8")
+    report, said = plan(src, tmp_path / "out", "--size", "8")
+    assert report["private"] is True and "the plan is there already" in said
+
+
+def test_a_rerun_with_keep_paths_on_a_private_plan_is_refused(made, tmp_path):
+    src = made("kermany")
+    plan(src, tmp_path / "out", "--size", "8")
+    words = ["plan", str(src), str(tmp_path / "out"), "--size", "8", "--keep-paths"]
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == 2 and "private: True there, False asked" in result.stderr
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_in_private_mode_no_message_names_a_file_or_a_group(name, made, tmp_path, list_of):
+    src = made(name)
+    listing = list_of(src)
+    names = {part for item in listing.items for part in item.path.split("/")[-1:]}
+    names |= {str(item.group) for item in listing.items if item.group is not None}
+    names |= {str(failure.path) for failure in listing.failures}
+    names -= {"G1020"}  # a whole source is one group; its name tells nobody
+    _, said = plan(src, tmp_path / "out", "--size", "8", "--private")
+    assert [name for name in names if len(name) > 3 and name in said.replace(str(src), "")] == []
+
+
+def test_a_missing_split_is_counted_not_named(made, tmp_path):
+    words = ["plan", str(made("rsna")), str(tmp_path / "out"), "--split", "folder"]
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == 2
+    assert "SRC does not say the split of 12 of its 15 images" in result.stderr
+    assert "0000-4000" not in result.output
+
+
+def test_fake_headers_answer_as_the_contract_says(tmp_path):
+    src = hospital(tmp_path / "src")
+    found = fake_headers(str(src), ["normal/ST1/IM000001", "pneumonia/ST4/report"])
+    assert found[0]["patient_id"] == "PID-1" and found[1]["error"]
