@@ -29,7 +29,8 @@ _CLASS_OF = {"0": CLASSES[0], "1": CLASSES[1], "-1": SUSPECT}
 _SOURCE = re.compile(r"(.+?)-\d+", re.ASCII)
 _ODIR = re.compile(r"(\d+)_(?:left|right)\.\w+", re.ASCII | re.IGNORECASE)
 _CRFO = re.compile(r"(\w+-P_\d+)-(?:Left|Right) Eye.*", re.ASCII | re.IGNORECASE)
-_BEH = re.compile(r"(IM\d+)(?:_[LR])?\.\w+", re.ASCII | re.IGNORECASE)
+# `IM000504 (2).JPG` may be another eye, visit or person: together they cannot leak.
+_BEH = re.compile(r"(IM\d+)n?(?:_[LR])?(?: \(\d+\))?\.\w+", re.ASCII | re.IGNORECASE)
 # 1,020 images of 432 patients, and nothing says which: only as a whole they cannot leak.
 _WHOLE = frozenset({"G1020"})
 

@@ -152,6 +152,7 @@ SMDG_ROWS = (  # names, types, original_name, patient_id, sex, gender, age
     ("CRFO-v4-79", "0", "Healthy-P_10-Right Eye", "", "", "", ""),
     ("BEH-1", "1", "IM000000_L.JPG", "", "", "", ""),
     ("BEH-2", "1", "IM000000_R.JPG", "", "", "", ""),
+    ("BEH-3", "1", "IM000000 (2).JPG", "", "", "", ""),
     ("BEH-634", "0", "IM003333.JPG", "", "", "", ""),
     ("G1020-1", "0", "image_0.jpg", "", "", "", ""),
     ("G1020-2", "0", "image_1.jpg", "", "", "", ""),

@@ -132,6 +132,7 @@ def test_smdg_names_patients_as_far_as_its_sources_do(made, list_of):
         ("PAPILA-2.png", "PAPILA-246.png"),
         ("CRFO-v4-1.png", "CRFO-v4-2.png"),
         ("BEH-1.png", "BEH-2.png"),
+        ("BEH-1.png", "BEH-3.png"),
         ("G1020-1.png", "G1020-3.png"),
     ):
         assert found[one] == found[other] is not None
