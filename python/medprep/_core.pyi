@@ -22,6 +22,7 @@ __all__ = [
     "decode",
     "decode_dicom",
     "decode_dicom_stored",
+    "decode_dicom_u16",
     "fingerprint",
     "fit",
     "gamma",
@@ -31,6 +32,7 @@ __all__ = [
     "merkle_root",
     "probe",
     "probe_files",
+    "read_dicom_headers",
     "remove_stale_temps",
     "resize",
     "rgb_to_lab",
@@ -94,7 +96,21 @@ def decode_dicom(
     """8-bit (H, W), (H, W, 3) or, with all frames, one axis more; None = the file's own window."""
 
 def decode_dicom_stored(data: bytes, frames: str = "middle") -> npt.NDArray[Any]:
-    """Stored values as uint8, int8, uint16 or int16."""
+    """Stored values as uint8, int8, uint16, int16, uint32 or int32."""
+
+def decode_dicom_u16(
+    data: bytes, window: tuple[float, float] | None = None, frames: str = "middle"
+) -> npt.NDArray[np.uint16]:
+    """As decode_dicom with 0..65,535 for 0..255."""
+
+def read_dicom_headers(root: str, paths: Sequence[str], threads: int) -> list[dict[str, Any]]:
+    """The headers of many DICOM files, in order, each read only as far as its pixels.
+
+    Keys: patient_id, study_uid, view, laterality, sex, photometric, transfer_syntax (text, empty
+    when absent), age_years (at most 90) and spacing ([row, column] in mm) or None, rows, columns,
+    bits_stored, samples, frames, has_pixels, and error, which is None. A file that fails has error
+    and stage only. In memory only: ids and UIDs become keyed pseudonyms, or nothing.
+    """
 
 def gamma(image: npt.NDArray[np.uint8], gamma: float) -> npt.NDArray[np.uint8]:
     """The table round(255 (v/255)^(1/gamma)) on every value."""

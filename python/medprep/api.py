@@ -117,17 +117,19 @@ def decode_dicom(
 ) -> NDArray[Any]:
     """Decode the pixels of a DICOM file; nothing of its header is returned.
 
-    window: "auto" uses the file's first VOI window; a file without one is shown as stored (8 bits,
-    no rescale) or from its smallest to its largest modality value. (center, width) is a linear
-    window in modality units (HU for CT). MONOCHROME1 is inverted after the window. Both give
-    uint8: (H, W) grey or (H, W, 3) RGB. None gives the stored values in the file's own type
-    (uint8, int8, uint16 or int16).
+    window: "auto" uses the file's VOI LUT or else its first VOI window, that of the frame where
+    frames have their own; a file without either is shown as stored (8 bits, no rescale) or from its
+    smallest to its largest modality value, padding left out. (center, width) is a linear window in
+    modality units (HU for CT). MONOCHROME1 is inverted after the window. Both give uint8: (H, W)
+    grey or (H, W, 3) RGB, palettes too. None gives the stored values in the file's own type
+    (uint8, int8, uint16, int16, uint32 or int32); of a palette the indices, of YBR the RGB.
     frames: of a multi-frame file; "all" puts an axis of frames in front.
 
-    Built in: uncompressed (implicit, explicit, big-endian, deflated), RLE, JPEG Baseline.
+    Built in: uncompressed (implicit, explicit, big-endian, deflated), RLE, JPEG Baseline, Extended
+    (8 and 12 bits) and lossless (process 14); the whole table is docs/formats.md.
     Raises DecodeError for damaged files, UnsupportedError (naming the transfer syntax) for others,
     LimitError over the caps, StepError for a window that cannot be.
-    Follows DICOM PS3.3 C.11.2.1.2 and PS3.5 annex G.
+    Follows DICOM PS3.3 C.7.6.3, C.11.1, C.11.2 and PS3.5 A.4, annex G.
     """
     if window is None:
         return _core.decode_dicom_stored(data, frames)

@@ -12,6 +12,7 @@ mod exif;
 mod format;
 mod guard;
 mod jpeg;
+mod jpeg_lossless;
 pub mod jpeg_sequential;
 mod limits;
 mod orientation;

@@ -5,6 +5,7 @@
 //! threads x workspace plus a window of finished rows of a few MiB.
 
 mod control;
+mod dicom_headers;
 mod job;
 mod parallel;
 mod pool;
@@ -15,6 +16,7 @@ mod source;
 mod worker;
 
 pub use control::Control;
+pub use dicom_headers::read_dicom_headers;
 pub use job::{Job, OnError};
 pub use parallel::map_parallel;
 pub use run::{Report, run};

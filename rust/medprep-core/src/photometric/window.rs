@@ -1,6 +1,6 @@
-//! The value window: stored values -> modality values -> 8-bit grey levels.
+//! The value window: stored values -> modality values -> grey levels of 8 or 16 bits.
 //!
-//! DICOM PS3.3 C.11.2.1.2 (linear, linear exact, sigmoid), output range 0..=255, rounded to nearest.
+//! DICOM PS3.3 C.11.2.1.2 (linear, linear exact, sigmoid), output range 0..=255 or 0..=65,535, rounded to nearest.
 
 use crate::error::Item;
 use crate::{Error, Result};
@@ -51,8 +51,18 @@ impl Window {
         Self { center: low + (high - low) / 2.0, width, function: WindowFunction::LinearExact }
     }
 
-    /// The grey level of one modality value.
+    /// The grey level of one modality value, 0..=255.
     pub fn level(&self, x: f64) -> u8 {
+        (self.fraction(x) * 255.0).round_ties_even() as u8
+    }
+
+    /// The grey level of one modality value, 0..=65,535.
+    pub fn level_u16(&self, x: f64) -> u16 {
+        (self.fraction(x) * 65_535.0).round_ties_even() as u16
+    }
+
+    /// Where in the window a modality value is: 0 at or below its foot, 1 at or above its head.
+    pub fn fraction(&self, x: f64) -> f64 {
         let Self { center, width, function } = *self;
         let fraction = match function {
             WindowFunction::Linear if width <= 1.0 => f64::from(x > center - 0.5),
@@ -60,7 +70,7 @@ impl Window {
             WindowFunction::LinearExact => (x - center) / width + 0.5,
             WindowFunction::Sigmoid => 1.0 / (1.0 + (-4.0 * (x - center) / width).exp()),
         };
-        (fraction.clamp(0.0, 1.0) * 255.0).round_ties_even() as u8
+        fraction.clamp(0.0, 1.0)
     }
 }
 
@@ -91,6 +101,13 @@ mod tests {
         let window = Window::of_range(-2000.0, 2402.0);
         assert_eq!((window.level(-2000.0), window.level(2402.0)), (0, 255));
         assert_eq!(Window::of_range(5.0, 5.0).level(5.0), 128);
+    }
+
+    #[test]
+    fn sixteen_bit_levels_reach_from_black_to_white() {
+        let window = Window::new(2048.0, 4096.0, WindowFunction::Linear).unwrap();
+        assert_eq!((window.level_u16(0.0), window.level_u16(4095.0)), (0, 65_535));
+        assert_eq!(window.level_u16(1365.0), 21_845);
     }
 
     #[test]

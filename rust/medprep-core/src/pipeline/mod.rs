@@ -11,7 +11,7 @@ mod stage;
 mod step;
 
 pub use apply::{Workspace, apply};
-pub use show::{WindowChoice, show};
+pub use show::{ShowScratch, WindowChoice, show, show_into, show_u16_into};
 pub use spec::{DType, Spec};
 pub use stage::{STAGES, Stage, StageSeconds};
 pub use step::Step;

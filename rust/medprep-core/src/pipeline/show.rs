@@ -1,16 +1,23 @@
-//! From stored DICOM values to what a viewer shows: rescale, window, inversion.
+//! From stored DICOM values to what a viewer shows: rescale, window, inversion, palette.
 
-use crate::decode::dicom::{DicomPixels, Header, Photometric, Stored, VoiFunction};
+use crate::decode::dicom::{
+    Decoded, DicomPixels, Header, Look, Lut, Palette, Photometric, Values, VoiFunction, VoiWindow,
+};
+use crate::error::Item;
 use crate::photometric::{Window, WindowFunction};
-use crate::{ImageU8, Result};
+use crate::{Error, Image, ImageU8, ImageU16, Result};
 
-/// Which window grey values go through.
+/// Which window grey values go through; colour has none.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub enum WindowChoice {
-    /// The file's first VOI window; without one, 8-bit values without rescale stay as they are and
-    /// all others are shown from their smallest to their largest modality value, padding left out.
+    /// The file's first VOI LUT, or else its first VOI window; without either, values of 8 bits
+    /// without rescale stay as they are (single bits become black and white) and all others are
+    /// shown from their smallest to their largest modality value, padding left out.
     #[default]
     Auto,
+    /// Stored values: 8 bits into 8, up to 16 into 16. Signed ones are moved up by half their
+    /// range, so that their order is kept. MONOCHROME1 is not inverted.
+    None,
     /// A linear window in modality units.
     Linear {
         /// In modality units.
@@ -20,76 +27,326 @@ pub enum WindowChoice {
     },
 }
 
-/// The chosen frames as 8-bit images, (rows, columns, 1 or 3); MONOCHROME1 is inverted *after* the window.
-///
-/// # Errors
-/// `Step` when the window is not usable.
-pub fn show(pixels: &DicomPixels, choice: WindowChoice) -> Result<Vec<ImageU8>> {
-    let header = &pixels.header;
-    let values: Vec<u8> = match &pixels.stored {
-        Stored::U8(values) if header.samples == 3 => values.clone(),
-        Stored::U8(values) => levels(values, 1 << 8, |&v| v as usize, i32::from, header, choice)?,
-        Stored::I8(values) => {
-            levels(values, 1 << 8, |&v| v as u8 as usize, i32::from, header, choice)?
-        }
-        Stored::U16(values) => levels(values, 1 << 16, |&v| v as usize, i32::from, header, choice)?,
-        Stored::I16(values) => {
-            levels(values, 1 << 16, |&v| v as u16 as usize, i32::from, header, choice)?
-        }
-    };
-    let frame = header.rows * header.columns * header.samples;
-    Ok(values
-        .chunks_exact(frame)
-        .map(|v| ImageU8::from_vec(header.rows, header.columns, header.samples, v.to_vec()))
-        .collect())
+/// Tables reused from image to image.
+#[derive(Debug, Default)]
+pub struct ShowScratch {
+    bytes: Vec<u8>,
+    words: Vec<u16>,
 }
 
-/// Looks every stored value up in a table of grey levels (one entry a bit pattern).
-fn levels<T: Copy>(
-    values: &[T],
-    patterns: usize,
-    pattern: impl Fn(&T) -> usize,
-    number: impl Fn(T) -> i32,
-    header: &Header,
+/// Shows frame `index` of the decoded ones in 8 bits: (rows, columns, 1 or 3).
+///
+/// MONOCHROME1 is inverted *after* the window. Colour of more bits is scaled to 8.
+///
+/// # Errors
+/// `Step` when the window is not usable, or the stored values asked for do not fit 8 bits.
+pub fn show_into(
+    decoded: &Decoded,
+    values: &Values,
+    index: usize,
     choice: WindowChoice,
-) -> Result<Vec<u8>> {
-    let (slope, intercept) = header.rescale;
-    let modality = |stored: i32| f64::from(stored) * slope + intercept;
-    let window = match (choice, header.window) {
-        (WindowChoice::Linear { center, width }, _) => {
-            Some(Window::new(center, width, WindowFunction::Linear)?)
-        }
-        (WindowChoice::Auto, Some(voi)) => {
-            let function = match voi.function {
-                VoiFunction::Linear => WindowFunction::Linear,
-                VoiFunction::LinearExact => WindowFunction::LinearExact,
-                VoiFunction::Sigmoid => WindowFunction::Sigmoid,
-            };
-            Some(Window::new(voi.center, voi.width, function)?)
-        }
-        (WindowChoice::Auto, None) => {
-            let as_stored = patterns == 1 << 8 && !header.signed && header.rescale == (1.0, 0.0);
-            (!as_stored).then(|| {
-                let shown = values.iter().map(|&v| number(v));
-                let shown = shown.filter(|&v| header.padding != Some(i64::from(v))).map(modality);
-                let (low, high) = shown
-                    .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| {
-                        (low.min(v), high.max(v))
-                    });
-                if low > high { Window::of_range(0.0, 0.0) } else { Window::of_range(low, high) }
-            })
-        }
-    };
-    let invert = header.photometric == Photometric::Monochrome1;
-    let mut table = vec![None; patterns];
-    Ok(values
-        .iter()
-        .map(|value| {
-            *table[pattern(value)].get_or_insert_with(|| {
-                let stored = number(*value);
-                let level = window.map_or(stored as u8, |window| window.level(modality(stored)));
-                if invert { 255 - level } else { level }
-            })
+    scratch: &mut ShowScratch,
+    out: &mut ImageU8,
+) -> Result<()> {
+    Show { decoded, index, choice }.show(values, &mut scratch.bytes, out)
+}
+
+/// As [`show_into`] in 16 bits: modality values mapped linearly by the window to 0..=65,535, or the
+/// stored values themselves with [`WindowChoice::None`].
+///
+/// # Errors
+/// `Step` when the window is not usable, or the stored values asked for do not fit 16 bits.
+pub fn show_u16_into(
+    decoded: &Decoded,
+    values: &Values,
+    index: usize,
+    choice: WindowChoice,
+    scratch: &mut ShowScratch,
+    out: &mut ImageU16,
+) -> Result<()> {
+    Show { decoded, index, choice }.show(values, &mut scratch.words, out)
+}
+
+/// The chosen frames as 8-bit images.
+///
+/// # Errors
+/// As [`show_into`].
+pub fn show(pixels: &DicomPixels, choice: WindowChoice) -> Result<Vec<ImageU8>> {
+    let DicomPixels { decoded, stored } = pixels;
+    let mut scratch = ShowScratch::default();
+    let frames = 0..decoded.frames;
+    frames
+        .map(|index| {
+            let mut image = ImageU8::default();
+            show_into(decoded, stored, index, choice, &mut scratch, &mut image)?;
+            Ok(image)
         })
-        .collect())
+        .collect()
+}
+
+/// A grey level or a colour's channel.
+trait Level: Copy + Default {
+    const MAX: u16;
+
+    /// `value` of 0..=MAX.
+    fn new(value: u16) -> Self;
+    fn in_window(window: &Window, modality: f64) -> Self;
+    fn of_16_bits(value: u16) -> Self;
+    fn inverted(self) -> Self;
+}
+
+impl Level for u8 {
+    const MAX: u16 = 255;
+
+    fn new(value: u16) -> Self {
+        value as Self
+    }
+
+    fn in_window(window: &Window, modality: f64) -> Self {
+        window.level(modality)
+    }
+
+    fn of_16_bits(value: u16) -> Self {
+        (value >> 8) as Self
+    }
+
+    fn inverted(self) -> Self {
+        !self
+    }
+}
+
+impl Level for u16 {
+    const MAX: u16 = 65_535;
+
+    fn new(value: u16) -> Self {
+        value
+    }
+
+    fn in_window(window: &Window, modality: f64) -> Self {
+        window.level_u16(modality)
+    }
+
+    fn of_16_bits(value: u16) -> Self {
+        value
+    }
+
+    fn inverted(self) -> Self {
+        !self
+    }
+}
+
+/// A stored value.
+trait Stored: Copy + Ord + Into<i64> {
+    const LEAST: Self;
+    const MOST: Self;
+
+    /// `self - low`, for `low <= self`.
+    fn above(self, low: Self) -> usize;
+}
+
+macro_rules! stored {
+    ($($number:ty: $unsigned:ty),*) => {$(
+        impl Stored for $number {
+            const LEAST: Self = Self::MIN;
+            const MOST: Self = Self::MAX;
+
+            #[inline]
+            fn above(self, low: Self) -> usize {
+                self.wrapping_sub(low) as $unsigned as usize
+            }
+        }
+    )*};
+}
+
+stored!(u8: u8, i8: u8, u16: u16, i16: u16, u32: u32, i32: u32);
+
+/// One frame and what is wanted of it.
+struct Show<'a> {
+    decoded: &'a Decoded,
+    index: usize,
+    choice: WindowChoice,
+}
+
+/// How a grey value becomes a level.
+enum Map<'a> {
+    Window(Window),
+    Lut(&'a Lut),
+    /// A stored value as it is, `offset` added, times `scale`.
+    Stored {
+        offset: i64,
+        scale: i64,
+    },
+}
+
+impl Show<'_> {
+    fn header(&self) -> &Header {
+        &self.decoded.header
+    }
+
+    fn look(&self) -> &Look {
+        self.decoded.look(self.index)
+    }
+
+    fn show<L: Level>(
+        &self,
+        values: &Values,
+        table: &mut Vec<L>,
+        out: &mut Image<L>,
+    ) -> Result<()> {
+        let place =
+            self.decoded.frame_len() * self.index..self.decoded.frame_len() * (self.index + 1);
+        out.reshape(self.header().rows, self.header().columns, self.header().channels());
+        match values {
+            Values::U8(all) => self.show_as(&all[place], table, out),
+            Values::I8(all) => self.show_as(&all[place], table, out),
+            Values::U16(all) => self.show_as(&all[place], table, out),
+            Values::I16(all) => self.show_as(&all[place], table, out),
+            Values::U32(all) => self.show_as(&all[place], table, out),
+            Values::I32(all) => self.show_as(&all[place], table, out),
+        }
+    }
+
+    fn show_as<T: Stored, L: Level>(
+        &self,
+        values: &[T],
+        table: &mut Vec<L>,
+        out: &mut Image<L>,
+    ) -> Result<()> {
+        if let Some(palette) = &self.header().palette {
+            look_up_colors(palette, values, out.data_mut());
+        } else if self.header().samples == 3 {
+            let largest = ((1u64 << self.header().bits_stored) - 1) as f64;
+            let scaled = |stored: i64| {
+                L::new((stored as f64 / largest * f64::from(L::MAX)).round_ties_even() as u16)
+            };
+            look_up(values, table, scaled, out.data_mut());
+        } else {
+            let map = self.map(values, L::MAX)?;
+            let invert = self.header().photometric == Photometric::Monochrome1
+                && self.choice != WindowChoice::None;
+            let level = |stored: i64| {
+                let level = self.level::<L>(&map, stored);
+                if invert { level.inverted() } else { level }
+            };
+            look_up(values, table, level, out.data_mut());
+        }
+        Ok(())
+    }
+
+    fn level<L: Level>(&self, map: &Map, stored: i64) -> L {
+        match map {
+            Map::Window(window) => L::in_window(window, self.look().modality(stored)),
+            Map::Lut(lut) => {
+                let entry = lut.at(self.look().modality(stored).round_ties_even() as i64);
+                let fraction = f64::from(entry) / ((1u32 << lut.bits) - 1) as f64;
+                L::new((fraction * f64::from(L::MAX)).round_ties_even() as u16)
+            }
+            Map::Stored { offset, scale } => {
+                L::new(((stored + offset) * scale).clamp(0, L::MAX.into()) as u16)
+            }
+        }
+    }
+
+    fn map<T: Stored>(&self, values: &[T], most: u16) -> Result<Map<'_>> {
+        Ok(match self.choice {
+            WindowChoice::Linear { center, width } => {
+                Map::Window(Window::new(center, width, WindowFunction::Linear)?)
+            }
+            WindowChoice::None => self.as_stored(most)?,
+            WindowChoice::Auto => match (&self.look().voi_lut, self.look().window) {
+                (Some(lut), _) => Map::Lut(lut),
+                (None, Some(voi)) => Map::Window(window_of(voi)?),
+                (None, None) => self.without_voi(values, most),
+            },
+        })
+    }
+
+    /// Stored values, when they fit.
+    fn as_stored(&self, most: u16) -> Result<Map<'static>> {
+        let Header { bits_stored, signed, .. } = *self.header();
+        let room = 16 - most.leading_zeros();
+        if bits_stored > room {
+            return Err(Error::Step {
+                item: Item::default(),
+                step: "window",
+                reason: format!(
+                    "none given: {bits_stored} stored bits do not fit the {room} of the output"
+                ),
+            });
+        }
+        Ok(Map::Stored { offset: if signed { 1 << (bits_stored - 1) } else { 0 }, scale: 1 })
+    }
+
+    fn without_voi<T: Stored>(&self, values: &[T], most: u16) -> Map<'static> {
+        let header = self.header();
+        if header.bits_allocated == 1 {
+            return Map::Stored { offset: 0, scale: most.into() };
+        }
+        if header.bits_allocated == 8 && !header.signed && self.look().is_plain() {
+            return Map::Stored { offset: 0, scale: i64::from(most) / 255 };
+        }
+        let (low, high) = self.modality_range(values);
+        Map::Window(if low > high {
+            Window::of_range(0.0, 0.0)
+        } else {
+            Window::of_range(low, high)
+        })
+    }
+
+    /// The smallest and the largest modality value that is no padding; reversed when there is none.
+    fn modality_range<T: Stored>(&self, values: &[T]) -> (f64, f64) {
+        let (look, padding) = (self.look(), self.header().padding);
+        let is_padding = |v: i64| padding.is_some_and(|(first, last)| (first..=last).contains(&v));
+        if padding.is_none() && look.modality_lut.is_none() {
+            // Rescaling keeps or reverses the order: the extreme stored values are enough.
+            let (low, high) = range_of(values);
+            let ends = [look.modality(low.into()), look.modality(high.into())];
+            return (ends[0].min(ends[1]), ends[0].max(ends[1]));
+        }
+        let shown = values.iter().map(|&v| v.into()).filter(|&v| !is_padding(v));
+        shown
+            .map(|v| look.modality(v))
+            .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(v), high.max(v)))
+    }
+}
+
+fn window_of(voi: VoiWindow) -> Result<Window> {
+    let function = match voi.function {
+        VoiFunction::Linear => WindowFunction::Linear,
+        VoiFunction::LinearExact => WindowFunction::LinearExact,
+        VoiFunction::Sigmoid => WindowFunction::Sigmoid,
+    };
+    Window::new(voi.center, voi.width, function)
+}
+
+/// The smallest and the largest of at least one value.
+fn range_of<T: Stored>(values: &[T]) -> (T, T) {
+    values.iter().fold((T::MOST, T::LEAST), |(low, high), &v| (low.min(v), high.max(v)))
+}
+
+/// Applies `level` to every value: once for each number between the smallest and the largest when
+/// these are few, because it costs more than a look-up.
+fn look_up<T: Stored, L: Level>(
+    values: &[T],
+    table: &mut Vec<L>,
+    level: impl Fn(i64) -> L,
+    out: &mut [L],
+) {
+    let (low, high) = range_of(values);
+    let numbers = high.above(low);
+    if numbers >= 1 << 16 {
+        out.iter_mut().zip(values).for_each(|(out, &value)| *out = level(value.into()));
+        return;
+    }
+    let first: i64 = low.into();
+    table.clear();
+    table.extend((0..=numbers as i64).map(|number| level(first + number)));
+    let table = table.as_slice();
+    out.iter_mut().zip(values).for_each(|(out, &value)| *out = table[value.above(low)]);
+}
+
+fn look_up_colors<T: Stored, L: Level>(palette: &Palette, values: &[T], out: &mut [L]) {
+    for (pixel, &value) in out.as_chunks_mut::<3>().0.iter_mut().zip(values) {
+        *pixel = palette.color(value.into()).map(L::of_16_bits);
+    }
 }

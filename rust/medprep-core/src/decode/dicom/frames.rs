@@ -1,199 +1,155 @@
-//! From the pixel data element to stored values of the chosen frames.
+//! From Pixel Data to stored values of the chosen frames.
 
-use super::header::{Header, Photometric, PixelData, decode_error, unsupported};
-use super::{DicomPixels, Frames, Stored, rle};
+use std::ops::Range;
+
+use super::attributes::Attributes;
+use super::elements::Element;
+use super::error::{decode_error, unsupported};
+use super::fragments::Fragments;
+use super::header::{Header, Photometric};
+use super::native::{self, Layout};
+use super::syntax::{Codec, codec};
+use super::values::{Sample, Values};
+use super::{Frames, Scratch, file, jpeg, rle};
 use crate::Result;
-use crate::decode::{Channels, DecodeOptions, Limits, decode as decode_image};
+use crate::decode::Limits;
 
-const JPEG_BASELINE: &str = "1.2.840.10008.1.2.4.50";
-const RLE_LOSSLESS: &str = "1.2.840.10008.1.2.5";
+const PIXEL_DATA: u32 = 0x7FE0_0010;
 
-/// Transfer syntaxes that are refused by name.
-const NOT_BUILT_IN: [(&str, &str); 14] = [
-    ("1.2.840.10008.1.2.4.51", "JPEG Extended"),
-    ("1.2.840.10008.1.2.4.57", "JPEG Lossless, process 14"),
-    ("1.2.840.10008.1.2.4.70", "JPEG Lossless, first-order prediction"),
-    ("1.2.840.10008.1.2.4.80", "JPEG-LS Lossless"),
-    ("1.2.840.10008.1.2.4.81", "JPEG-LS Near-lossless"),
-    ("1.2.840.10008.1.2.4.90", "JPEG 2000 Lossless"),
-    ("1.2.840.10008.1.2.4.91", "JPEG 2000"),
-    ("1.2.840.10008.1.2.4.110", "JPEG XL Lossless"),
-    ("1.2.840.10008.1.2.4.111", "JPEG XL JPEG Recompression"),
-    ("1.2.840.10008.1.2.4.112", "JPEG XL"),
-    ("1.2.840.10008.1.2.4.201", "HTJ2K Lossless"),
-    ("1.2.840.10008.1.2.4.202", "HTJ2K Lossless RPCL"),
-    ("1.2.840.10008.1.2.4.203", "HTJ2K"),
-    ("1.2.840.10008.1.2.8.1", "Deflated Image Frame"),
-];
-
-/// Decodes the chosen frames.
-pub(super) fn decode(
-    header: Header,
-    pixel_data: &PixelData,
-    wanted: Frames,
-    limits: &Limits,
-) -> Result<DicomPixels> {
-    let range = match wanted {
-        Frames::First => 0..1,
-        Frames::Middle => header.frames / 2..header.frames / 2 + 1,
-        Frames::All => 0..header.frames,
-    };
-    let frame_values = header.rows * header.columns * header.samples;
-    let frame_bytes = frame_values * (header.bits_allocated as usize / 8);
-    check_limits(&header, range.len(), frame_bytes, limits)?;
-
-    let mut bytes = Vec::with_capacity(range.len() * frame_bytes);
-    for index in range.clone() {
-        let frame = match pixel_data {
-            PixelData::Native(all) => native_frame(all, index, frame_bytes)?.to_vec(),
-            PixelData::Encapsulated { offsets, fragments } => {
-                let packed = packed_frame(offsets, fragments, index, header.frames)?;
-                unpack(&header, &packed, limits)?
-            }
-        };
-        bytes.extend_from_slice(&frame);
-    }
-    let mut stored = typed(&header, bytes);
-    if let Stored::U8(values) = &mut stored {
-        let native = matches!(pixel_data, PixelData::Native(_));
-        to_rgb(&header, values, frame_values, native);
-    }
-    Ok(DicomPixels { header, frames: range.len(), stored })
+/// Everything about one file that its frames are decoded with.
+pub(super) struct Source<'a> {
+    pub header: &'a Header,
+    pub data: &'a [u8],
+    pub attributes: &'a Attributes<'a>,
+    pub limits: &'a Limits,
 }
 
-fn check_limits(header: &Header, frames: usize, frame_bytes: usize, limits: &Limits) -> Result<()> {
-    // Rows and columns are at most 65,535, frames fit i64: u64 products are checked all the same.
-    let pixels = (header.rows as u64) * (header.columns as u64);
-    let bytes = (frame_bytes as u64).saturating_mul(frames as u64);
+impl Frames {
+    /// The indices of the chosen frames of a file that has `frames`.
+    pub(super) fn range(self, frames: usize) -> Range<usize> {
+        match self {
+            Self::First => 0..1,
+            Self::Middle => frames / 2..frames / 2 + 1,
+            Self::All => 0..frames,
+        }
+    }
+}
+
+/// Decodes the frames of `range` into `values`.
+pub(super) fn decode(
+    source: &Source,
+    range: Range<usize>,
+    scratch: &mut Scratch,
+    values: &mut Values,
+) -> Result<()> {
+    let pixels = pixel_data(source.attributes)?;
+    check_limits(source.header, range.len(), source.limits)?;
+    match source.header.bits_allocated {
+        1 | 8 => decode_as::<u8>(source, pixels, range, scratch, values),
+        16 => decode_as::<u16>(source, pixels, range, scratch, values),
+        _ => decode_as::<u32>(source, pixels, range, scratch, values),
+    }
+}
+
+fn pixel_data<'a>(attributes: &'a Attributes) -> Result<&'a Element> {
+    let pixels = attributes.pixel_data().ok_or_else(|| decode_error("no Pixel Data"))?;
+    if pixels.tag != PIXEL_DATA {
+        return Err(unsupported("DICOM floating-point pixel data"));
+    }
+    Ok(pixels)
+}
+
+fn check_limits(header: &Header, frames: usize, limits: &Limits) -> Result<()> {
+    // Rows and columns are at most 65,535, so the frame's product fits; frames may be anything.
+    let pixels = header.rows as u64 * header.columns as u64;
+    let bits = u64::from(header.bits_allocated.max(8));
+    let bytes = (pixels * header.samples as u64 * (bits / 8)).saturating_mul(frames as u64);
     limits.check_counts(pixels, bytes)
 }
 
-fn native_frame(all: &[u8], index: usize, frame_bytes: usize) -> Result<&[u8]> {
-    let start = index.checked_mul(frame_bytes);
-    start.and_then(|start| all.get(start..start.checked_add(frame_bytes)?)).ok_or_else(|| {
-        decode_error(format!(
-            "Pixel Data has {} bytes, frame {index} needs {frame_bytes} more at its place",
-            all.len()
-        ))
-    })
-}
-
-/// The fragments of frame `index`, joined.
-fn packed_frame(
-    offsets: &[u32],
-    fragments: &[Vec<u8>],
-    index: usize,
-    frames: usize,
-) -> Result<Vec<u8>> {
-    if fragments.is_empty() {
-        return Err(decode_error("Pixel Data has no fragments"));
-    }
-    if frames == 1 {
-        return Ok(fragments.concat());
-    }
-    if fragments.len() == frames {
-        return Ok(fragments[index].clone());
-    }
-    if offsets.len() == frames {
-        // Offsets count from the first fragment's item header, 8 bytes before its data.
-        let begins = |at: u32| {
-            let mut position = 0u64;
-            fragments.iter().position(|fragment| {
-                let here = position;
-                position += 8 + fragment.len() as u64;
-                here == u64::from(at)
-            })
-        };
-        let first = begins(offsets[index]).ok_or_else(|| {
-            decode_error(format!("offset table entry {index} points at no fragment"))
-        })?;
-        let last = match offsets.get(index + 1) {
-            Some(&next) => begins(next).filter(|&i| i > first).ok_or_else(|| {
-                decode_error(format!(
-                    "offset table entry {} points at no later fragment",
-                    index + 1
-                ))
-            })?,
-            None => fragments.len(),
-        };
-        return Ok(fragments[first..last].concat());
-    }
-    Err(decode_error(format!(
-        "{} fragments for {frames} frames without an offset table",
-        fragments.len()
-    )))
-}
-
-/// One compressed frame to little-endian interleaved samples.
-fn unpack(header: &Header, packed: &[u8], limits: &Limits) -> Result<Vec<u8>> {
-    let pixels = header.rows * header.columns;
-    match header.transfer_syntax.as_str() {
-        RLE_LOSSLESS => {
-            rle::decode_frame(packed, pixels, header.samples, header.bits_allocated as usize / 8)
+fn decode_as<T: Sample>(
+    source: &Source,
+    pixels: &Element,
+    range: Range<usize>,
+    scratch: &mut Scratch,
+    values: &mut Values,
+) -> Result<()> {
+    let mut out = T::take(values);
+    if pixels.undefined {
+        let fragments =
+            Fragments::find(source.data, source.attributes, pixels, source.header.frames)?;
+        for index in range {
+            let packed = fragments.frame(index)?;
+            append_packed(source, &packed, pixels, scratch, &mut out)?;
         }
-        JPEG_BASELINE if header.bits_allocated == 8 => {
-            let channels = if header.samples == 1 { Channels::Grey } else { Channels::Rgb };
-            let options = DecodeOptions { limits: *limits, keep_damaged: false };
-            let image = decode_image(packed, channels, &options)?;
-            if (image.height(), image.width()) != (header.rows, header.columns) {
-                return Err(decode_error(format!(
-                    "JPEG frame is {}x{}, the header says {}x{}",
-                    image.height(),
-                    image.width(),
-                    header.rows,
-                    header.columns
-                )));
-            }
-            Ok(image.into_vec())
-        }
-        uid => Err(match NOT_BUILT_IN.iter().find(|(known, _)| *known == uid) {
-            Some((_, name)) => unsupported(format!("DICOM transfer syntax {name} ({uid})")),
-            None => unsupported(format!("DICOM transfer syntax {uid}")),
-        }),
-    }
-}
-
-fn typed(header: &Header, bytes: Vec<u8>) -> Stored {
-    let words = |bytes: &[u8]| -> Vec<u16> {
-        bytes.chunks_exact(2).map(|b| u16::from_le_bytes([b[0], b[1]])).collect()
-    };
-    match (header.bits_allocated, header.signed) {
-        (8, false) => Stored::U8(bytes),
-        (8, true) => Stored::I8(bytes.into_iter().map(|v| v as i8).collect()),
-        (_, false) => Stored::U16(words(&bytes)),
-        (_, true) => Stored::I16(words(&bytes).into_iter().map(|v| v as i16).collect()),
-    }
-}
-
-/// Brings colour to interleaved RGB; JPEG frames come as RGB from their decoder already.
-fn to_rgb(header: &Header, values: &mut [u8], frame_values: usize, native: bool) {
-    if header.samples != 3 {
-        return;
-    }
-    let rle = header.transfer_syntax == RLE_LOSSLESS;
-    if native && header.planar {
-        for frame in values.chunks_exact_mut(frame_values) {
-            let planes = frame.to_vec();
-            let pixels = frame_values / 3;
-            for (i, pixel) in frame.chunks_exact_mut(3).enumerate() {
-                pixel.copy_from_slice(&[planes[i], planes[pixels + i], planes[2 * pixels + i]]);
-            }
+    } else {
+        // Some files state a compressed syntax and hold plain pixels: their length tells.
+        let layout = Layout::of(source.header, pixels);
+        refuse_packed(source, pixels)?;
+        let all = layout.in_order(&source.data[pixels.value.clone()]);
+        reserve(source.header, range.len(), &mut out);
+        for index in range {
+            let start = out.len();
+            native::append_frame(source.header, layout, &all, index, &mut out)?;
+            finish(source.header, false, &mut out[start..]);
         }
     }
-    if (native || rle) && header.photometric == Photometric::YbrFull {
-        values.chunks_exact_mut(3).for_each(ybr_full_to_rgb);
+    *values = T::put(out, source.header.signed);
+    Ok(())
+}
+
+fn refuse_packed(source: &Source, pixels: &Element) -> Result<()> {
+    match codec(&source.header.transfer_syntax)? {
+        Codec::None => Ok(()),
+        _ if pixels.value.is_empty() => Err(decode_error("Pixel Data is empty")),
+        _ => Err(decode_error("Pixel Data is not encapsulated as its transfer syntax asks for")),
     }
 }
 
-/// PS3.3 C.7.6.3.1.2, rounded to nearest and saturated.
-fn ybr_full_to_rgb(pixel: &mut [u8]) {
-    let [y, cb, cr] = [pixel[0], pixel[1], pixel[2]].map(f64::from);
-    let rgb = [
-        y + 1.402 * (cr - 128.0),
-        y - (0.114 * 1.772 * (cb - 128.0) + 0.299 * 1.402 * (cr - 128.0)) / 0.587,
-        y + 1.772 * (cb - 128.0),
-    ];
-    for (out, value) in pixel.iter_mut().zip(rgb) {
-        *out = (value + 0.5).floor().clamp(0.0, 255.0) as u8;
+/// Only where the data are there already: a compressed file may ask for much and hold nothing.
+fn reserve<T: Sample>(header: &Header, frames: usize, out: &mut Vec<T>) {
+    out.reserve_exact(header.frame_values().min(1 << 24).saturating_mul(frames).min(1 << 26));
+}
+
+fn append_packed<T: Sample>(
+    source: &Source,
+    packed: &[u8],
+    pixels: &Element,
+    scratch: &mut Scratch,
+    out: &mut Vec<T>,
+) -> Result<()> {
+    let header = source.header;
+    let start = out.len();
+    let mut is_rgb = false;
+    match codec(&header.transfer_syntax)? {
+        Codec::None => {
+            native::append_frame(header, Layout::of(header, pixels), packed, 0, out)?;
+        }
+        Codec::Deflate => {
+            let layout = Layout::of(header, pixels);
+            let frame = file::inflate(packed, source.limits.max_bytes, false)?;
+            native::append_frame(header, layout, &frame, 0, out)?;
+        }
+        Codec::Rle if header.bits_allocated == 1 => {
+            return Err(unsupported("DICOM RLE of 1-bit pixels"));
+        }
+        Codec::Rle => {
+            let pixels = header.rows * header.columns;
+            rle::append_frame(packed, pixels, header.samples, out)?;
+        }
+        Codec::Jpeg => {
+            is_rgb = jpeg::append_frame(header, packed, source.limits, &mut scratch.jpeg, out)?;
+        }
+    }
+    finish(header, is_rgb, &mut out[start..]);
+    Ok(())
+}
+
+/// Stored bits and colour of one frame.
+fn finish<T: Sample>(header: &Header, is_rgb: bool, samples: &mut [T]) {
+    native::keep_stored_bits(header, samples);
+    let ybr = matches!(header.photometric, Photometric::YbrFull | Photometric::YbrFull422);
+    if ybr && !is_rgb {
+        native::to_rgb(header.bits_stored, samples);
     }
 }

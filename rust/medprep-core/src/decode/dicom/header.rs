@@ -1,15 +1,10 @@
-//! The attributes that describe pixels, checked: nothing else of the header is kept.
+//! The attributes that describe pixels, checked.
 
-use std::io::Cursor;
-
-use dicom_core::header::HasLength;
-use dicom_core::value::Value;
-use dicom_core::{DataDictionary, Tag};
-use dicom_dictionary_std::tags;
-use dicom_object::{FileDicomObject, InMemDicomObject, OpenFileOptions, ReadError};
-
-use crate::error::Item;
-use crate::{Error, Result};
+use super::attributes::{self as tags, Attributes};
+use super::error::{decode_error, unsupported};
+use super::look::Look;
+use super::palette::Palette;
+use crate::Result;
 
 /// What the samples of a pixel mean (PS3.3 C.7.6.3.1.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,35 +13,36 @@ pub enum Photometric {
     Monochrome1,
     /// Grey, the lowest value is black.
     Monochrome2,
+    /// Indices into a table of colours.
+    PaletteColor,
     /// Red, green, blue.
     Rgb,
     /// Luminance and full-range chrominance.
     YbrFull,
-    /// As `YbrFull`, chrominance at half the horizontal resolution (inside JPEG only).
+    /// As `YbrFull`, chrominance at half the horizontal resolution.
     YbrFull422,
 }
 
-/// A VOI window as the header states it.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct VoiWindow {
-    /// In modality units.
-    pub center: f64,
-    /// In modality units.
-    pub width: f64,
-    /// VOI LUT Function (PS3.3 C.11.2.1.3).
-    pub function: VoiFunction,
-}
+impl Photometric {
+    /// The defined term.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Monochrome1 => "MONOCHROME1",
+            Self::Monochrome2 => "MONOCHROME2",
+            Self::PaletteColor => "PALETTE COLOR",
+            Self::Rgb => "RGB",
+            Self::YbrFull => "YBR_FULL",
+            Self::YbrFull422 => "YBR_FULL_422",
+        }
+    }
 
-/// VOI LUT Function.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum VoiFunction {
-    /// `LINEAR`, also when the attribute is absent.
-    #[default]
-    Linear,
-    /// `LINEAR_EXACT`.
-    LinearExact,
-    /// `SIGMOID`.
-    Sigmoid,
+    /// Samples of a pixel: 1 or 3.
+    pub fn samples(self) -> usize {
+        match self {
+            Self::Monochrome1 | Self::Monochrome2 | Self::PaletteColor => 1,
+            Self::Rgb | Self::YbrFull | Self::YbrFull422 => 3,
+        }
+    }
 }
 
 /// The part of a DICOM header that describes pixels.
@@ -62,185 +58,153 @@ pub struct Header {
     pub samples: usize,
     /// Frames in the file, at least 1.
     pub frames: usize,
-    /// 8 or 16.
+    /// 1, 8, 16 or 32.
     pub bits_allocated: u32,
     /// 1..=bits_allocated.
     pub bits_stored: u32,
+    /// The highest bit used, at least `bits_stored - 1`.
+    pub high_bit: u32,
     /// True for two's complement values.
     pub signed: bool,
     /// Samples stored plane by plane.
     pub planar: bool,
     /// What the samples mean.
     pub photometric: Photometric,
-    /// Modality value = slope * stored + intercept.
-    pub rescale: (f64, f64),
-    /// The first VOI window of the file.
-    pub window: Option<VoiWindow>,
-    /// Stored value that pads the image and carries no anatomy.
-    pub padding: Option<i64>,
+    /// How values are shown where no frame says otherwise.
+    pub look: Look,
+    /// Stored values, both included, that pad the image and carry no anatomy.
+    pub padding: Option<(i64, i64)>,
+    /// The colours of `PaletteColor`.
+    pub palette: Option<Palette>,
 }
 
-/// The pixel data element: one run of bytes, or encapsulated fragments.
-pub(super) enum PixelData {
-    /// Little-endian samples, all frames.
-    Native(Vec<u8>),
-    /// Compressed frames: fragments and the basic offset table.
-    Encapsulated { offsets: Vec<u32>, fragments: Vec<Vec<u8>> },
-}
+impl Header {
+    /// Channels of the shown image: 1, or 3 for colour.
+    pub fn channels(&self) -> usize {
+        if self.photometric == Photometric::PaletteColor { 3 } else { self.samples }
+    }
 
-pub(super) fn decode_error(reason: impl Into<String>) -> Error {
-    Error::Decode { item: Item::default(), format: "DICOM", reason: reason.into() }
-}
+    /// Values of one frame; rows and columns are at most 65,535, samples at most 3.
+    pub(super) fn frame_values(&self) -> usize {
+        self.rows * self.columns * self.samples
+    }
 
-pub(super) fn unsupported(what: impl Into<String>) -> Error {
-    Error::Unsupported { item: Item::default(), what: what.into() }
-}
+    /// Reads and checks the attributes.
+    pub(super) fn of(attributes: &Attributes, transfer_syntax: &str) -> Result<Self> {
+        let a = attributes;
+        let bits_allocated = bits(a.required(tags::BITS_ALLOCATED)?);
+        let bits_stored = a.integer(tags::BITS_STORED)?.map_or(bits_allocated, bits);
+        let photometric = photometric(a)?;
+        let signed = a.integer(tags::PIXEL_REPRESENTATION)?.unwrap_or(0) == 1;
+        let high_bit = a.integer(tags::HIGH_BIT)?.map_or(bits_stored.saturating_sub(1), bits);
+        let header = Self {
+            transfer_syntax: transfer_syntax.to_owned(),
+            rows: size(a.required(tags::ROWS)?, "Rows")?,
+            columns: size(a.required(tags::COLUMNS)?, "Columns")?,
+            samples: usize::try_from(a.integer(tags::SAMPLES_PER_PIXEL)?.unwrap_or(1)).unwrap_or(0),
+            frames: frames(a)?,
+            bits_allocated,
+            bits_stored,
+            // Of a high bit that cannot be, only the usual place is left.
+            high_bit: if (bits_stored..=bits_allocated).contains(&(high_bit + 1)) {
+                high_bit
+            } else {
+                bits_stored.saturating_sub(1)
+            },
+            signed,
+            planar: a.integer(tags::PLANAR_CONFIGURATION)?.unwrap_or(0) == 1,
+            photometric,
+            look: Look::of(a, signed)?,
+            padding: padding(a, signed),
+            palette: None,
+        };
+        header.check()?;
+        let palette = (photometric == Photometric::PaletteColor).then(|| Palette::of(a));
+        Ok(Self { palette: palette.transpose()?, ..header })
+    }
 
-type Object = FileDicomObject<InMemDicomObject>;
-
-/// Parses the file and takes out the pixel description and the pixel data.
-pub(super) fn read(data: &[u8]) -> Result<(Header, PixelData)> {
-    let mut object = OpenFileOptions::new()
-        .from_reader(Cursor::new(data))
-        .map_err(|error: ReadError| decode_error(chain(&error)))?;
-    let header = header_of(&object)?;
-    let element =
-        object.take_element(tags::PIXEL_DATA).map_err(|_| decode_error("no Pixel Data element"))?;
-    let pixel_data = match element.into_value() {
-        Value::Primitive(value) => PixelData::Native(value.to_bytes().into_owned()),
-        Value::PixelSequence(sequence) => {
-            let (offsets, fragments) = sequence.into_parts();
-            PixelData::Encapsulated {
-                offsets: offsets.into_iter().collect(),
-                fragments: fragments.into_iter().collect(),
-            }
+    fn check(&self) -> Result<()> {
+        if !matches!(self.bits_allocated, 1 | 8 | 16 | 32) {
+            return Err(unsupported(format!(
+                "DICOM pixels of {} allocated bits (1, 8, 16 and 32 are built in)",
+                self.bits_allocated
+            )));
         }
-        Value::Sequence(_) => return Err(decode_error("Pixel Data is a sequence of items")),
-    };
-    Ok((header, pixel_data))
-}
-
-/// The causes of an error in one line; parser messages hold tags and positions, never values.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
-}
-
-fn header_of(object: &Object) -> Result<Header> {
-    let samples = integer(object, tags::SAMPLES_PER_PIXEL)?.unwrap_or(1);
-    let bits_allocated = required(object, tags::BITS_ALLOCATED)?;
-    let header = Header {
-        transfer_syntax: object.meta().transfer_syntax().trim_end_matches('\0').to_owned(),
-        rows: size(required(object, tags::ROWS)?, "Rows")?,
-        columns: size(required(object, tags::COLUMNS)?, "Columns")?,
-        samples: samples as usize,
-        frames: integer(object, tags::NUMBER_OF_FRAMES)?.unwrap_or(1).max(1) as usize,
-        bits_allocated: u32::try_from(bits_allocated).unwrap_or(u32::MAX),
-        bits_stored: integer(object, tags::BITS_STORED)?.unwrap_or(bits_allocated) as u32,
-        signed: integer(object, tags::PIXEL_REPRESENTATION)?.unwrap_or(0) == 1,
-        planar: integer(object, tags::PLANAR_CONFIGURATION)?.unwrap_or(0) == 1,
-        photometric: photometric(object)?,
-        rescale: (
-            number(object, tags::RESCALE_SLOPE).unwrap_or(1.0),
-            number(object, tags::RESCALE_INTERCEPT).unwrap_or(0.0),
-        ),
-        window: window(object),
-        padding: integer(object, tags::PIXEL_PADDING_VALUE).ok().flatten(),
-    };
-    check(&header)?;
-    Ok(header)
-}
-
-fn check(header: &Header) -> Result<()> {
-    if !matches!(header.bits_allocated, 8 | 16) {
-        return Err(unsupported(format!(
-            "DICOM pixels of {} allocated bits (8 and 16 are built in)",
-            header.bits_allocated
-        )));
-    }
-    if header.bits_stored == 0 || header.bits_stored > header.bits_allocated {
-        return Err(decode_error(format!(
-            "Bits Stored is {}, expected 1..={}",
-            header.bits_stored, header.bits_allocated
-        )));
-    }
-    let grey = matches!(header.photometric, Photometric::Monochrome1 | Photometric::Monochrome2);
-    let expected = if grey { 1 } else { 3 };
-    if header.samples != expected {
-        return Err(decode_error(format!(
-            "{} samples per pixel with {:?}, expected {expected}",
-            header.samples, header.photometric
-        )));
-    }
-    if !grey && (header.bits_allocated != 8 || header.signed) {
-        return Err(unsupported("DICOM colour of other than 8 unsigned bits"));
-    }
-    Ok(())
-}
-
-fn photometric(object: &Object) -> Result<Photometric> {
-    let name = match object.get(tags::PHOTOMETRIC_INTERPRETATION) {
-        Some(element) => element.to_str().map_err(|e| decode_error(e.to_string()))?.into_owned(),
-        None => return Err(decode_error("no Photometric Interpretation")),
-    };
-    match name.trim_end_matches(['\0', ' ']).trim() {
-        "MONOCHROME1" => Ok(Photometric::Monochrome1),
-        "MONOCHROME2" => Ok(Photometric::Monochrome2),
-        "RGB" => Ok(Photometric::Rgb),
-        "YBR_FULL" => Ok(Photometric::YbrFull),
-        "YBR_FULL_422" => Ok(Photometric::YbrFull422),
-        known @ ("PALETTE COLOR" | "YBR_ICT" | "YBR_RCT" | "YBR_PARTIAL_420" | "XYB") => {
-            Err(unsupported(format!("DICOM photometric interpretation {known}")))
+        if self.bits_stored == 0 || self.bits_stored > self.bits_allocated {
+            return Err(decode_error(format!(
+                "BitsStored is {}, expected 1..={}",
+                self.bits_stored, self.bits_allocated
+            )));
         }
-        _ => Err(decode_error("unknown Photometric Interpretation")),
+        let expected = self.photometric.samples();
+        if self.samples != expected {
+            return Err(decode_error(format!(
+                "{} samples per pixel with {}, expected {expected}",
+                self.samples,
+                self.photometric.name()
+            )));
+        }
+        if expected == 3 && (self.bits_allocated == 1 || self.signed) {
+            return Err(unsupported("DICOM colour of signed or 1-bit samples"));
+        }
+        if self.photometric == Photometric::YbrFull422 && self.bits_allocated != 8 {
+            return Err(unsupported("DICOM YBR_FULL_422 of other than 8 bits"));
+        }
+        Ok(())
     }
 }
 
-fn window(object: &Object) -> Option<VoiWindow> {
-    let first = |tag| {
-        let element = object.get(tag)?;
-        element.to_multi_float64().ok()?.first().copied().filter(|v| v.is_finite())
+fn bits(value: i64) -> u32 {
+    // What is no number of bits fails the checks that follow.
+    u32::try_from(value).ok().filter(|&bits| bits < 1 << 16).unwrap_or(0)
+}
+
+fn frames(a: &Attributes) -> Result<usize> {
+    let frames = a.integer(tags::NUMBER_OF_FRAMES)?.unwrap_or(1);
+    usize::try_from(frames.max(1)).map_err(|_| decode_error("NumberOfFrames is too large"))
+}
+
+fn photometric(a: &Attributes) -> Result<Photometric> {
+    let name = a
+        .text(tags::PHOTOMETRIC_INTERPRETATION)
+        .ok_or_else(|| decode_error("no PhotometricInterpretation"))?;
+    Ok(match name {
+        b"MONOCHROME1" => Photometric::Monochrome1,
+        b"MONOCHROME2" => Photometric::Monochrome2,
+        b"PALETTE COLOR" => Photometric::PaletteColor,
+        b"RGB" => Photometric::Rgb,
+        b"YBR_FULL" => Photometric::YbrFull,
+        b"YBR_FULL_422" => Photometric::YbrFull422,
+        _ => {
+            const KNOWN: [&str; 9] = [
+                "YBR_ICT",
+                "YBR_RCT",
+                "YBR_PARTIAL_420",
+                "YBR_PARTIAL_422",
+                "XYB",
+                "HSV",
+                "ARGB",
+                "CMYK",
+                "YBR_FULL_420",
+            ];
+            let known = KNOWN.iter().find(|known| known.as_bytes() == name);
+            return Err(match known {
+                Some(known) => unsupported(format!("DICOM photometric interpretation {known}")),
+                None => decode_error("unknown PhotometricInterpretation"),
+            });
+        }
+    })
+}
+
+fn padding(a: &Attributes, signed: bool) -> Option<(i64, i64)> {
+    let value = |tag| {
+        let value = a.integer(tag).ok().flatten()?;
+        // Implicit files and careless writers do not say that it is signed as the pixels are.
+        Some(if signed && (1 << 15..1 << 16).contains(&value) { value - (1 << 16) } else { value })
     };
-    let (center, width) = (first(tags::WINDOW_CENTER)?, first(tags::WINDOW_WIDTH)?);
-    let function = match object.get(tags::VOILUT_FUNCTION).and_then(|e| e.to_str().ok()) {
-        Some(name) if name.trim() == "LINEAR_EXACT" => VoiFunction::LinearExact,
-        Some(name) if name.trim() == "SIGMOID" => VoiFunction::Sigmoid,
-        _ => VoiFunction::Linear,
-    };
-    let usable = if function == VoiFunction::Linear { width >= 1.0 } else { width > 0.0 };
-    usable.then_some(VoiWindow { center, width, function })
-}
-
-fn name_of(tag: Tag) -> String {
-    dicom_dictionary_std::StandardDataDictionary
-        .by_tag(tag)
-        .map_or_else(|| tag.to_string(), |entry| entry.alias.to_owned())
-}
-
-/// An integer attribute; absent or empty is `None`.
-fn integer(object: &Object, tag: Tag) -> Result<Option<i64>> {
-    match object.get(tag) {
-        None => Ok(None),
-        Some(element) if element.is_empty() => Ok(None),
-        Some(element) => element
-            .to_int::<i64>()
-            .map(Some)
-            .map_err(|_| decode_error(format!("{} is not an integer", name_of(tag)))),
-    }
-}
-
-fn required(object: &Object, tag: Tag) -> Result<i64> {
-    integer(object, tag)?.ok_or_else(|| decode_error(format!("no {}", name_of(tag))))
-}
-
-fn number(object: &Object, tag: Tag) -> Option<f64> {
-    object.get(tag)?.to_float64().ok().filter(|value| value.is_finite())
+    let first = value(tags::PIXEL_PADDING_VALUE)?;
+    let last = value(tags::PIXEL_PADDING_RANGE_LIMIT).unwrap_or(first);
+    Some((first.min(last), first.max(last)))
 }
 
 fn size(value: i64, what: &str) -> Result<usize> {

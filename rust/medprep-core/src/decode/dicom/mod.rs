@@ -1,13 +1,46 @@
 //! DICOM: one file to stored pixel values and what is needed to show them.
 //!
-//! Parsing is `dicom-object`'s; frames are decoded here. Only what describes pixels is read from
-//! the header: nothing about the patient leaves this module.
+//! The way of a file, for the pipeline:
+//!
+//! 1. [`is_dicom`] sniffs, also files without preamble. [`read_header`] gives a planner the few
+//!    attributes it may know ([`Summary`]); the engine's `read_dicom_headers` does it for many files
+//!    in parallel, without reading their pixels.
+//! 2. [`decode_frames_into`] decodes the first, the middle or all frames into [`Values`] that are
+//!    reused, and returns [`Decoded`]: the [`Header`] of the pixels, how many frames there are, and
+//!    how each is to be shown ([`Look`]).
+//! 3. `pipeline::show_into` makes the 8-bit image of one of them, `pipeline::show_u16_into` the
+//!    16-bit one (rescale or modality LUT, window or VOI LUT, MONOCHROME1 inversion, palette).
+//!
+//! [`decode_dicom`] is 2 with memory of its own.
+//!
+//! Elements are read here and not by `dicom-object`: nothing but the attributes on one list is ever
+//! looked at (privacy), pixels are not copied, nesting is followed without recursion to a cap, and
+//! files are read whose meta group lies. `dicom-object` is what the tests compare with.
 
+mod attributes;
+mod elements;
+mod error;
+mod file;
+mod fragments;
 mod frames;
 mod header;
+mod jpeg;
+mod look;
+mod native;
+mod palette;
 mod rle;
+mod summary;
+mod syntax;
+#[cfg(test)]
+mod tests;
+mod values;
 
-pub use header::{Header, Photometric, VoiFunction, VoiWindow};
+pub use file::is_dicom;
+pub use header::{Header, Photometric};
+pub use look::{Look, Lut, VoiFunction, VoiWindow};
+pub use palette::Palette;
+pub use summary::{Summary, read_header};
+pub use values::Values;
 
 use super::{Limits, guard};
 use crate::Result;
@@ -24,45 +57,87 @@ pub enum Frames {
     All,
 }
 
-/// Stored values, one after the other: (frames, rows, columns, samples), C-contiguous.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Stored {
-    /// Up to 8 bits, unsigned.
-    U8(Vec<u8>),
-    /// Up to 8 bits, two's complement.
-    I8(Vec<i8>),
-    /// Up to 16 bits, unsigned.
-    U16(Vec<u16>),
-    /// Up to 16 bits, two's complement.
-    I16(Vec<i16>),
+/// Memory reused from file to file.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    jpeg: jpeg::Scratch,
 }
 
-/// The pixels of the chosen frames and the header that explains them.
-#[derive(Debug, Clone)]
-pub struct DicomPixels {
+/// What explains the values of the chosen frames.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Decoded {
     /// What describes the pixels.
     pub header: Header,
-    /// Frames in `stored`.
+    /// How many frames were decoded.
     pub frames: usize,
-    /// The values as the file stores them; colour is interleaved and, where it was YBR, RGB.
-    pub stored: Stored,
+    looks: Vec<Look>,
 }
 
-/// True when `data` has the `DICM` mark after its preamble.
-pub fn is_dicom(data: &[u8]) -> bool {
-    data.get(128..132) == Some(b"DICM")
+impl Decoded {
+    /// How frame `index` of the decoded ones is shown.
+    pub fn look(&self, index: usize) -> &Look {
+        self.looks.get(index).unwrap_or(&self.looks[0])
+    }
+
+    /// Values of a frame.
+    pub fn frame_len(&self) -> usize {
+        self.header.frame_values()
+    }
 }
 
-/// Decodes the chosen frames of a DICOM file.
+/// The pixels of the chosen frames and what explains them.
+#[derive(Debug, Clone)]
+pub struct DicomPixels {
+    /// What explains the values.
+    pub decoded: Decoded,
+    /// The values as the file stores them; colour is interleaved and, where it was YBR, RGB. Of a
+    /// palette these are the indices.
+    pub stored: Values,
+}
+
+/// Decodes the chosen frames of a DICOM file into `values`.
 ///
-/// Built in: uncompressed (implicit, explicit, big-endian, deflated), RLE, JPEG Baseline.
+/// Built in: uncompressed (implicit, explicit, big-endian, deflated, deflated frames, encapsulated),
+/// RLE, JPEG Baseline, Extended (8 and 12 bits), progressive and lossless (process 14, all seven
+/// predictors); 1, 8, 16 and 32 bits allocated.
 ///
 /// # Errors
-/// `Decode` when the file is damaged, `Unsupported` (by name) for other transfer syntaxes and for
-/// pixels of other than 8 or 16 bits, `Limit` when it asks for more than the caps allow.
-pub fn decode_dicom(data: &[u8], frames: Frames, limits: &Limits) -> Result<DicomPixels> {
+/// `Decode` when the file is damaged, `Unsupported` (by name) for other transfer syntaxes and kinds
+/// of pixels, `Limit` when it asks for more than the caps allow. After an error `values` holds
+/// unspecified ones.
+pub fn decode_frames_into(
+    data: &[u8],
+    frames: Frames,
+    limits: &Limits,
+    scratch: &mut Scratch,
+    values: &mut Values,
+) -> Result<Decoded> {
     guard::catch_panic("DICOM", || {
-        let (header, pixel_data) = header::read(data)?;
-        frames::decode(header, &pixel_data, frames, limits)
+        let data_set = file::DataSet::open(data, limits.max_bytes, false)?;
+        let attributes = data_set.attributes()?;
+        if attributes.pixel_data().is_none() {
+            return Err(error::decode_error("no Pixel Data"));
+        }
+        let header = Header::of(&attributes, &data_set.transfer_syntax)?;
+        let range = frames.range(header.frames);
+        let source = frames::Source {
+            header: &header,
+            data: &data_set.data,
+            attributes: &attributes,
+            limits,
+        };
+        frames::decode(&source, range.clone(), scratch, values)?;
+        let looks = look::of_frames(&attributes, &header, range.clone())?;
+        Ok(Decoded { header, frames: range.len(), looks })
     })
+}
+
+/// [`decode_frames_into`] with memory of its own.
+///
+/// # Errors
+/// As [`decode_frames_into`].
+pub fn decode_dicom(data: &[u8], frames: Frames, limits: &Limits) -> Result<DicomPixels> {
+    let mut stored = Values::default();
+    let decoded = decode_frames_into(data, frames, limits, &mut Scratch::default(), &mut stored)?;
+    Ok(DicomPixels { decoded, stored })
 }

@@ -1,18 +1,20 @@
 //! RLE Lossless (PS3.5 annex G): byte planes packed with PackBits, most significant first.
 
-use super::header::decode_error;
+use super::error::decode_error;
+use super::values::Sample;
 use crate::Result;
 
-/// Decodes one frame of `pixels` pixels into little-endian interleaved samples.
+/// Appends one frame of `pixels` pixels, interleaved.
 ///
 /// # Errors
 /// `Decode` when the segment header or a segment does not fit the frame.
-pub(super) fn decode_frame(
+pub(super) fn append_frame<T: Sample>(
     data: &[u8],
     pixels: usize,
     samples: usize,
-    bytes_per_sample: usize,
-) -> Result<Vec<u8>> {
+    out: &mut Vec<T>,
+) -> Result<()> {
+    let bytes_per_sample = T::BITS as usize / 8;
     let planes = samples * bytes_per_sample;
     let word = |i: usize| -> Result<usize> {
         let bytes = data.get(4 * i..4 * i + 4).ok_or_else(|| decode_error("RLE header is cut"))?;
@@ -22,20 +24,30 @@ pub(super) fn decode_frame(
     if segments != planes {
         return Err(decode_error(format!("RLE frame has {segments} segments, expected {planes}")));
     }
-    let mut out = vec![0u8; pixels * planes];
+    // A pair of bytes makes at most 128 values.
+    if data.len().saturating_mul(64) < pixels.saturating_mul(planes) {
+        return Err(decode_error(format!("RLE frame of {} bytes is too short", data.len())));
+    }
+    let start = out.len();
+    out.resize(start + pixels * samples, T::default());
     for segment in 0..segments {
-        let start = word(1 + segment)?;
-        let end = if segment + 1 < segments { word(2 + segment)? } else { data.len() };
+        let from = word(1 + segment)?;
+        let to = if segment + 1 < segments { word(2 + segment)? } else { data.len() };
         let packed = data
-            .get(start..end)
+            .get(from..to)
             .ok_or_else(|| decode_error(format!("RLE segment {segment} lies outside the frame")))?;
         let (sample, byte) = (segment / bytes_per_sample, segment % bytes_per_sample);
-        let offset = sample * bytes_per_sample + (bytes_per_sample - 1 - byte);
-        unpack(packed, pixels, |i, value| out[i * planes + offset] = value).map_err(|got| {
+        let shift = 8 * (bytes_per_sample - 1 - byte) as u32;
+        let plane = &mut out[start + sample..];
+        unpack(packed, pixels, |i, value| {
+            let sample = &mut plane[i * samples];
+            *sample = T::from_u32(sample.to_u32() | u32::from(value) << shift);
+        })
+        .map_err(|got| {
             decode_error(format!("RLE segment {segment} ends after {got} of {pixels} values"))
         })?;
     }
-    Ok(out)
+    Ok(())
 }
 
 /// PackBits; `Err(count)` when the data ends before `wanted` bytes. Surplus bytes are padding.
@@ -88,21 +100,32 @@ mod tests {
         bytes
     }
 
+    fn decode<T: Sample>(data: &[u8], pixels: usize) -> Result<Vec<T>> {
+        let mut out = Vec::new();
+        append_frame(data, pixels, 1, &mut out).map(|()| out)
+    }
+
     #[test]
-    fn runs_and_literals_of_two_byte_planes_are_joined_little_endian() {
+    fn runs_and_literals_of_two_byte_planes_are_joined() {
         // High bytes: 1 1 1 (a run of three); low bytes: 7 8 9 (a literal of three).
         let data = frame(&[&[0xFE, 1], &[2, 7, 8, 9]]);
-        assert_eq!(decode_frame(&data, 3, 1, 2).unwrap(), [7, 1, 8, 1, 9, 1]);
+        assert_eq!(decode::<u16>(&data, 3).unwrap(), [0x107, 0x108, 0x109]);
     }
 
     #[test]
     fn a_cut_segment_is_an_error_that_says_how_far_it_got() {
-        let error = decode_frame(&frame(&[&[2, 7, 8]]), 3, 1, 1).unwrap_err();
+        let error = decode::<u8>(&frame(&[&[2, 7, 8]]), 3).unwrap_err();
         assert!(error.to_string().contains("ends after 0 of 3 values"), "{error}");
     }
 
     #[test]
     fn a_lying_segment_count_is_refused() {
-        assert!(decode_frame(&frame(&[&[0, 1], &[0, 1]]), 1, 1, 1).is_err());
+        assert!(decode::<u8>(&frame(&[&[0, 1], &[0, 1]]), 1).is_err());
+    }
+
+    #[test]
+    fn a_frame_that_its_bytes_cannot_hold_is_refused_before_memory_is_asked_for() {
+        let error = decode::<u8>(&frame(&[&[0, 1]]), 1 << 30).unwrap_err();
+        assert!(error.to_string().contains("too short"), "{error}");
     }
 }

@@ -11,7 +11,7 @@ mod structure;
 mod tests;
 mod turbo;
 
-pub(super) use header::Header;
+pub(super) use header::{Coding, Header};
 
 use super::error::damaged;
 use super::guard::catch_panic;
