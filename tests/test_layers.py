@@ -34,7 +34,11 @@ MEDPREP: Arrows = {
     "split": {"types", "errors"},
     "options": {"pipeline", "split", "types", "errors"},
     "plan": {"storage", "types", "errors"},
-    "planning": {"sources", "split", "options", "plan", "privacy", "types", "errors", "_core"},
+    "allowed": {"types", "errors"},
+    "planning": {
+        *("sources", "split", "options", "plan", "allowed", "privacy"),
+        *("types", "errors", "_core"),
+    },
     # doing it
     "staging": {"sources", "png", "storage", "errors"},
     "report": {"types"},
@@ -46,8 +50,10 @@ MEDPREP: Arrows = {
     # reading it back
     "manifest": {"types", "errors"},
     "npz": {"errors"},
-    "shards": {"manifest", "npz", "types", "errors"},
-    "verify": {"manifest", "plan", "shards", "types", "errors", "_core"},
+    "shard_annotations": {"npz", "errors"},
+    "shards": {"manifest", "npz", "shard_annotations", "types", "errors"},
+    "bookkeeping": {"manifest", "types", "errors", "_core"},
+    "verify": {"bookkeeping", "manifest", "plan", "shards", "types", "errors", "_core"},
     "inspect": {"shards", "errors"},
     "contact_sheet": {"inspect", "png"},
     # tools beside it

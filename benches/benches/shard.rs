@@ -7,8 +7,8 @@ use divan::{Bencher, counter::BytesCount, counter::ItemsCount};
 use medprep_benches::{image, jpeg, preset};
 use medprep_core::engine::{Control, Job, run};
 use medprep_core::shard::{
-    Compression, ImageShape, PlannedSample, PlannedShard, Record, RowEncoder, ShardHeader,
-    ShardWriter, shard_path, verify_shard,
+    Annotations, Compression, ImageShape, PlannedSample, PlannedShard, Record, RowEncoder,
+    RowFields, ShardHeader, ShardWriter, shard_path, verify_shard,
 };
 use serde_json::{Value, json};
 
@@ -27,7 +27,7 @@ fn encode_row(bencher: Bencher, compression: Compression) {
     bencher
         .counter(BytesCount::new(ROW_BYTES))
         .with_inputs(|| pixels.clone())
-        .bench_values(|pixels| encoder.encode(0, pixels));
+        .bench_values(|pixels| encoder.encode(RowFields::default(), pixels));
 }
 
 fn write_shard(out: &Path, rows: u64) -> Record {
@@ -44,6 +44,7 @@ fn write_shard(out: &Path, rows: u64) -> Record {
         samples_sha256: String::new(),
         id_width: 16,
         group_width: None,
+        annotations: Annotations::default(),
         private: false,
         compression: Compression::None,
         force_zip64: false,
@@ -52,9 +53,13 @@ fn write_shard(out: &Path, rows: u64) -> Record {
     let pixels = image(224, 3).into_vec();
     for row in 0..rows {
         let id = format!("{row:08}.jpg");
-        let sample =
-            PlannedSample { path: id.clone(), id, label: 0, split: "train".into(), group: None };
-        writer.append(sample, SHAPE, pixels.clone(), None).expect("room on the disk");
+        let sample = PlannedSample {
+            path: id.clone(),
+            id,
+            split: "train".into(),
+            ..PlannedSample::default()
+        };
+        writer.append(sample, SHAPE, pixels.clone(), None, None).expect("room on the disk");
     }
     writer.finish().expect("room on the disk")
 }

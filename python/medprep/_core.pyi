@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 __all__ = [
+    "MerkleTree",
     "ShardWriter",
     "StopFlag",
     "__version__",
@@ -30,6 +31,7 @@ __all__ = [
     "median",
     "merge",
     "merkle_root",
+    "place_boxes",
     "probe",
     "probe_files",
     "read_dicom_headers",
@@ -124,11 +126,30 @@ def canonical_spec(spec_json: str) -> str:
 def fingerprint(spec_json: str) -> str:
     """SHA-256 of the canonical text."""
 
+def place_boxes(
+    spec_json: str, boxes: npt.NDArray[np.float64], height: int, width: int
+) -> npt.NDArray[np.float32]:
+    """Boxes (N, 5) of an image of height x width as they lie in the stored one, (M, 5).
+
+    Rows are x_min, y_min, x_max, y_max, label; what the crop leaves nothing of is dropped.
+    """
+
 def crc32c(data: bytes) -> int:
     """CRC-32C (Castagnoli)."""
 
 def merkle_root(leaves: Sequence[str]) -> str:
     """The root (RFC 6962 shape) over hexadecimal leaf hashes."""
+
+@final
+class MerkleTree:
+    """The root over leaf hashes that come in parts, in O(log n) memory."""
+
+    def __new__(cls) -> MerkleTree: ...
+    def push(self, leaves: Sequence[str]) -> None:
+        """Append hexadecimal leaf hashes."""
+
+    def root(self) -> str:
+        """The root over all leaves so far."""
 
 def sample_leaf(
     split: str,
@@ -137,7 +158,7 @@ def sample_leaf(
     boxes: Sequence[float] = ...,
     caption: str = "",
 ) -> str:
-    """The leaf hash of a sample; `boxes` holds four values per box."""
+    """The leaf hash of a sample; `boxes` holds five values per box."""
 
 @final
 class StopFlag:
@@ -179,14 +200,23 @@ class ShardWriter:
         samples_sha256: str,
         id_width: int,
         group_width: int | None = None,
+        boxes: bool = False,
+        captions: bool = False,
         private: bool = False,
         compress: str = "none",
         force_zip64: bool = False,
     ) -> ShardWriter: ...
     def append(
-        self, sample_json: str, image: npt.NDArray[np.uint8], damaged: str | None = None
+        self,
+        sample_json: str,
+        image: npt.NDArray[np.uint8],
+        damaged: str | None = None,
+        boxes: npt.NDArray[np.float32] | None = None,
     ) -> None:
-        """Append a sample: its line of plan-samples.jsonl and its pixels, (H, W, C) or (H, W)."""
+        """Append a sample: its line of plan-samples.jsonl and its pixels, (H, W, C) or (H, W).
+
+        boxes: (M, 5) as `place_boxes` gives them, for a sample that has boxes.
+        """
 
     def fail(self, id: str, path: str, stage: str, reason: str) -> None:
         """Record an input that is not stored; `reason` must not name the file."""

@@ -48,6 +48,7 @@ def shard(
     on_error: str = "skip",
     on_damage: str | None = None,
     private: bool | None = None,
+    keep_captions: bool = False,
     private_map: str | Path | None = None,
     key_file: str | Path | None = None,
     overwrite: bool = False,
@@ -84,6 +85,7 @@ def shard(
         compress=compress,
         on_damage=on_damage,
         private=private,
+        keep_captions=keep_captions,
         private_map=_path(private_map),
         key_file=_path(key_file),
     )

@@ -52,6 +52,9 @@ class Manifest:
     pipeline: the pipeline specification as JSON; `fingerprint` is its SHA-256.
     channel_mean, channel_std: one per channel, grey levels 0..255, over the train split.
     splits, shards: in plan order.
+    box_classes: what the labels of boxes mean; None when the data set has no boxes.
+    boxes, boxes_dropped: stored ones, and those that a crop left nothing of; None without boxes.
+    captions: images that have one; None when the data set has no captions.
     """
 
     digest: str
@@ -67,6 +70,10 @@ class Manifest:
     layout: str
     seed: int
     private: bool
+    box_classes: tuple[str, ...] | None = None
+    boxes: int | None = None
+    boxes_dropped: int | None = None
+    captions: int | None = None
 
     @property
     def samples(self) -> int:
@@ -108,7 +115,18 @@ class Manifest:
             "layout": self.layout,
             "seed": self.seed,
             "private": self.private,
+            **self._optional_json(),
         }
+
+    def _optional_json(self) -> JsonObject:
+        """What only data sets with boxes or captions have."""
+        found: JsonObject = {}
+        if self.box_classes is not None:
+            found["box_classes"] = list(self.box_classes)
+            found |= {"boxes": self.boxes, "boxes_dropped": self.boxes_dropped}
+        if self.captions is not None:
+            found["captions"] = self.captions
+        return found
 
 
 def load(out: str | Path) -> Manifest:
@@ -183,7 +201,18 @@ def from_json(data: Mapping[str, Any]) -> Manifest:
         layout=_text(data["layout"]),
         seed=int(data["seed"]),
         private=bool(data["private"]),
+        **_optional(data),
     )
+
+
+def _optional(data: Mapping[str, Any]) -> JsonObject:
+    found: JsonObject = {}
+    if "box_classes" in data:
+        found["box_classes"] = tuple(_text(name) for name in data["box_classes"])
+        found |= {key: _count(data[key]) for key in ("boxes", "boxes_dropped")}
+    if "captions" in data:
+        found["captions"] = _count(data["captions"])
+    return found
 
 
 def _read(path: Path) -> str:

@@ -25,6 +25,7 @@ class DataOptions:
     """Layout, pipeline, split, shards and privacy of one data set.
 
     private: True for keyed ids, False for relative paths; None for the layout's default.
+    keep_captions: True stores captions in private mode too.
     key_file: where the key is or shall be made; private_map: where id -> path is written.
     """
 
@@ -41,6 +42,7 @@ class DataOptions:
     compress: str | None = None
     on_damage: str | None = None
     private: bool | None = None
+    keep_captions: bool = False
     key_file: Path | None = None
     private_map: Path | None = None
 

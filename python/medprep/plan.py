@@ -15,7 +15,7 @@ from typing import Any
 
 from medprep.errors import UsageError, VerificationError
 from medprep.storage import write_atomically
-from medprep.types import Failure, ImageShape, JsonObject, PlannedSample
+from medprep.types import Box, Failure, ImageShape, JsonObject, PlannedSample
 
 PLAN_FILE = "plan.json"
 SAMPLES_FILE = "plan-samples.jsonl"
@@ -54,6 +54,9 @@ class Plan:
 
     spec: the pipeline specification with channels resolved; `fingerprint` is its SHA-256.
     options: what else the user chose and a rerun must repeat (split, shard size, ...).
+    box_classes: what the labels of boxes mean; None when the data set has no boxes.
+    captions: True when images have captions.
+    sources: keyed hash of all listed paths, of private plans only.
     """
 
     layout: str
@@ -71,6 +74,9 @@ class Plan:
     shards: tuple[PlannedShard, ...]
     failures: tuple[Failure, ...]
     options: Mapping[str, Any]
+    box_classes: tuple[str, ...] | None = None
+    captions: bool = False
+    sources: str | None = None
 
     @property
     def compress(self) -> str:
@@ -106,7 +112,19 @@ class Plan:
             "shards": [shard.to_json() for shard in self.shards],
             "failures": [failure.to_json() for failure in self.failures],
             "options": dict(self.options),
+            **self._optional_json(),
         }
+
+    def _optional_json(self) -> JsonObject:
+        """What only some plans have, so that the others keep their bytes."""
+        found: JsonObject = {}
+        if self.box_classes is not None:
+            found |= {"boxes": True, "box_classes": list(self.box_classes)}
+        if self.captions:
+            found["captions"] = True
+        if self.sources is not None:
+            found["sources"] = self.sources
+        return found
 
 
 def encode_samples(samples: Sequence[PlannedSample]) -> Iterator[bytes]:
@@ -116,13 +134,19 @@ def encode_samples(samples: Sequence[PlannedSample]) -> Iterator[bytes]:
 
 def sample_json(sample: PlannedSample) -> str:
     """One line of plan-samples.jsonl, which is also what `_core.ShardWriter.append` takes."""
-    line = {
+    line: JsonObject = {
         "id": sample.id,
         "path": sample.path,
         "label": sample.label,
         "split": sample.split,
         "group": sample.group,
     }
+    if sample.boxes is not None:
+        line["boxes"] = sample.boxes
+    if sample.caption is not None:
+        line["caption"] = sample.caption
+    if sample.attributes is not None:
+        line["attributes"] = dict(sample.attributes)
     return json.dumps(line, ensure_ascii=False, separators=(",", ":"))
 
 
@@ -195,10 +219,10 @@ def read_samples(out: Path, shard: PlannedShard) -> list[PlannedSample]:
     try:
         with path.open("rb") as stream:
             stream.seek(shard.offset)
-            samples = [PlannedSample(**json.loads(stream.readline())) for _ in range(shard.count)]
+            samples = [_sample(json.loads(stream.readline())) for _ in range(shard.count)]
     except OSError as error:
         raise _damaged(path, error.strerror or str(error)) from None
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise _damaged(path, f"no planned sample: {error}") from None
     if any(sample.split != shard.split for sample in samples):
         raise _damaged(path, f"samples of another split at shard {shard.name}")
@@ -213,6 +237,16 @@ def check_samples(out: Path, plan: Plan) -> str | None:
     except FileNotFoundError:
         return "missing"
     return None if found == plan.samples_sha256 else "changed"
+
+
+def _sample(line: JsonObject) -> PlannedSample:
+    boxes = line.pop("boxes", None)
+    if boxes is not None:
+        boxes = tuple(
+            Box(float(x_min), float(y_min), float(x_max), float(y_max), int(label))
+            for x_min, y_min, x_max, y_max, label in boxes
+        )
+    return PlannedSample(**line, boxes=boxes)
 
 
 def _from_json(data: Mapping[str, Any]) -> Plan:
@@ -232,6 +266,9 @@ def _from_json(data: Mapping[str, Any]) -> Plan:
         shards=tuple(PlannedShard(**shard) for shard in data["shards"]),
         failures=tuple(Failure(**{"path": None, **failure}) for failure in data["failures"]),
         options=dict(data["options"]),
+        box_classes=tuple(data["box_classes"]) if data.get("boxes") else None,
+        captions=bool(data.get("captions", False)),
+        sources=data.get("sources"),
     )
 
 

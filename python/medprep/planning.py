@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from medprep import _core, privacy
-from medprep.errors import SpecError, UsageError
+from medprep import _core, allowed, privacy
+from medprep.errors import PrivacyError, SpecError, UsageError
 from medprep.options import DEFAULT_SHARD_BYTES, DataOptions
 from medprep.plan import Plan, check_samples, cut_shards, read_samples
 from medprep.sources import Listing, ReadHeaders, SourceOptions, list_source, root_of
@@ -61,12 +61,15 @@ def make_plan(
         src, layout=layout, options=_source_options(options.unlabelled, group_by, threads)
     )
     private = listing.patients if options.private is None else options.private
+    listed = [item.path for item in listing.items]
+    _move_unusable(listing)
     splits, split_names, split_text = _split(listing, options.split, seed)
     if spec.needs_channels:
         found = listing.channels or _find_channels(root_of(src), listing.items, threads)
         spec = spec.with_channels(found)
     keys = _keys(out, options, private, keep_key=keep_key)
     classes = listing.class_names
+    allowed.refuse_private_captions(listing.items, private=private, keep=options.keep_captions)
     samples = _samples(listing.items, splits, classes, private, keys)
     place = {name: at for at, name in enumerate(split_names)}
     # By path, not by id: private and plain runs must have the same order, hence digest.
@@ -97,7 +100,11 @@ def make_plan(
             "on_damage": options.on_damage or "skip",
             "key": keys.check if keys is not None else None,
             "private_default": listing.patients,
+            **({"keep_captions": True} if options.keep_captions else {}),
         },
+        box_classes=allowed.box_class_names(listing.items, listing.box_classes),
+        captions=any(item.caption for item in listing.items),
+        sources=keys.sources(listed) if private and keys is not None else None,
     )
     return Planned(plan=plan, samples=samples, notes=_notes(listing, splits, plan))
 
@@ -124,18 +131,28 @@ def refuse_difference(plan: Plan, options: DataOptions, out: Path) -> None:
         )
 
 
-def refuse_new_images(plan: Plan, src: Path, out: Path) -> None:
+def refuse_new_images(plan: Plan, src: Path, out: Path, *, key_file: Path | None = None) -> None:
     """Raise SpecError when SRC holds images that OUT was not planned with: another SRC, or it grew.
 
     Planned images that are gone are no matter: finished shards stay, others record a failure.
-    Nothing is compared where the planned samples are not there to compare with.
+    A finished private OUT keeps no paths to compare with: there every difference is refused, by
+    the keyed hash of all paths. Raises PrivacyError when its key is not there.
     """
-    if check_samples(out, plan) is not None:
+    state = check_samples(out, plan)
+    if state == "missing" and plan.sources is not None:
+        keys = _same_key(plan, out, key_file)
+        if keys.sources(item.path for item in _list_again(plan, src).items) != plan.sources:
+            raise SpecError(
+                f"{out}: SRC holds other images than OUT was planned with",
+                stage="spec",
+                hint="choose another OUT, or --overwrite to make it anew",
+            )
+    if state is not None:
         return
     planned = {sample.path for shard in plan.shards for sample in read_samples(out, shard)}
-    options = _source_options(plan.options["unlabelled"], plan.group_by, threads=1)
-    listing = list_source(src, layout=plan.layout, options=replace(options, read_headers=None))
-    new = [item.path for item in listing.items if item.path not in planned]
+    listing = _list_again(plan, src)
+    usable, _ = allowed.split_usable(listing.items)
+    new = [item.path for item in usable if item.path not in planned]
     if new:
         first = "" if plan.private else f", first {new[0]!r}"
         raise SpecError(
@@ -158,6 +175,35 @@ def _source_options(unlabelled: str | None, group_by: str, threads: int) -> Sour
 def _header_reader(threads: int) -> ReadHeaders | None:
     read = getattr(_core, "read_dicom_headers", None)
     return None if read is None else lambda root, paths: read(root, paths, threads)
+
+
+def _list_again(plan: Plan, src: Path) -> Listing:
+    options = _source_options(plan.options["unlabelled"], plan.group_by, threads=1)
+    return list_source(src, layout=plan.layout, options=replace(options, read_headers=None))
+
+
+def _same_key(plan: Plan, out: Path, key_file: Path | None) -> privacy.KeyedIds:
+    """The key that the private plan was made with."""
+    path = key_file or privacy.default_key_file(out)
+    if not path.exists():
+        raise PrivacyError(
+            f"{out}: private, and its key {path} is not there, so SRC cannot be compared",
+            hint="name it with --key-file, or --overwrite to make the data set anew",
+        )
+    keys = privacy.load_or_make_key(path, out=out)
+    if keys.check != plan.options["key"]:
+        raise SpecError(
+            f"{out}: made with another key than {path}",
+            stage="spec",
+            hint="name its key with --key-file, or --overwrite to make the data set anew",
+        )
+    return keys
+
+
+def _move_unusable(listing: Listing) -> None:
+    """Make failures of the items whose annotations cannot be stored."""
+    listing.items, failures = allowed.split_usable(listing.items)
+    listing.failures += failures
 
 
 def _split(listing: Listing, text: str | None, seed: int) -> tuple[list[str], tuple[str, ...], str]:
@@ -220,6 +266,9 @@ def _samples(
             label=UNLABELLED if item.class_name is None else label_of[item.class_name],
             split=split,
             group=None if item.group is None else pseudonym(item.group),
+            boxes=allowed.planned_boxes(item),
+            caption=item.caption or None,
+            attributes=allowed.planned_attributes(item),
         )
         for item, split in zip(items, splits, strict=True)
     ]
@@ -260,6 +309,10 @@ def _notes(listing: Listing, splits: Sequence[str], plan: Plan) -> tuple[str, ..
             f"{len(crossing)} groups have samples in more than one split, as SRC says; "
             f"--split {DEFAULT_RATIOS} keeps each in one"
         )
+    if plan.box_classes is not None:
+        unknown = sum(item.boxes is None for item in listing.items)
+        if unknown:
+            notes.append(f"{unknown} images have no word about boxes; they are stored without any")
     if listing.failures:
         notes.append(f"{len(listing.failures)} inputs are refused (see failures.jsonl)")
     empty = [name for name in plan.splits if all(shard.split != name for shard in plan.shards)]
@@ -282,6 +335,7 @@ def _there(plan: Plan) -> JsonObject:
         "shard-samples": plan.options["shard_samples"],
         "compress": plan.options["compress"],
         "on-damage": plan.options["on_damage"],
+        "keep-captions": plan.options.get("keep_captions", False),
     }
 
 
@@ -307,6 +361,7 @@ def _asked(plan: Plan, options: DataOptions) -> JsonObject:
         "shard-samples": options.shard_samples,
         "compress": options.compress or "none",
         "on-damage": options.on_damage or "skip",
+        "keep-captions": options.keep_captions,
     }
 
 

@@ -140,7 +140,7 @@ def prepare(src: Path, out: Path, data: DataOptions, run: RunOptions, *, say: Sa
         plan = load_plan(out)
         refuse_difference(plan, data, out)
         if run.part is None:  # parts trust the plan: listing SRC once is enough
-            refuse_new_images(plan, src, out)
+            refuse_new_images(plan, src, out, key_file=data.key_file)
         return _restore_samples(src, out, plan, data, run, say=say)
     if run.part is not None:
         raise UsageError(
@@ -260,6 +260,7 @@ def _options_of(plan: Plan, data: DataOptions) -> DataOptions:
         unlabelled=plan.options["unlabelled"],
         seed=plan.seed,
         private=plan.private,
+        keep_captions=plan.options.get("keep_captions", False),
         key_file=data.key_file,
         shard_samples=max((shard.count for shard in plan.shards), default=1),
     )

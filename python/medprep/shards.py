@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import mmap
 import operator
 from collections.abc import Callable, Iterator, Sequence
@@ -16,6 +17,7 @@ from medprep import manifest as manifest_file
 from medprep import npz
 from medprep.errors import StorageError, UsageError, VerificationError
 from medprep.manifest import Manifest, ShardEntry
+from medprep.shard_annotations import ShardBoxes, ShardCaptions, read_boxes, read_captions
 from medprep.types import Sample
 
 
@@ -28,6 +30,8 @@ class _Shard:
     ids: NDArray[np.str_]
     groups: NDArray[np.str_] | None
     is_mapped: bool
+    boxes: Callable[[], ShardBoxes]
+    captions: Callable[[], ShardCaptions]
 
 
 class ShardReader:
@@ -75,11 +79,33 @@ class ShardReader:
             str(shard.ids[row]),
             None if shard.groups is None else str(shard.groups[row]) or None,
             self._entries[shard_at].split,
+            self._boxes(shard, row),
+            self._caption(shard, row),
         )
 
     def __iter__(self) -> Iterator[Sample]:
         """All samples in plan order."""
         return (self[index] for index in range(len(self)))
+
+    def boxes(self, index: int) -> NDArray[np.float32] | None:
+        """The boxes of the sample at `index`; None when the data set has none.
+
+        (M, 5) float32: x_min, y_min, x_max, y_max in pixels of the stored image, and the label,
+        an index into `manifest.box_classes`.
+        """
+        shard_at, row = self._locate(operator.index(index))
+        return self._boxes(self._shard(shard_at), row)
+
+    def caption(self, index: int) -> str | None:
+        """The caption of the sample at `index`, or None."""
+        shard_at, row = self._locate(operator.index(index))
+        return self._caption(self._shard(shard_at), row)
+
+    def _boxes(self, shard: _Shard, row: int) -> NDArray[np.float32] | None:
+        return None if self.manifest.boxes is None else shard.boxes().of(row)
+
+    def _caption(self, shard: _Shard, row: int) -> str | None:
+        return None if self.manifest.captions is None else shard.captions().of(row)
 
     def batch(self, indices: ArrayLike | Sequence[int]) -> tuple[NDArray[Any], NDArray[np.int64]]:
         """Gather samples, in the order of `indices`, into new arrays.
@@ -199,6 +225,8 @@ def _open_shard(path: Path, entry: ShardEntry, manifest: Manifest) -> _Shard:
         return found
 
     rows = (entry.count,)
+    where = (mapped, members, str(path))
+    classes = len(manifest.box_classes or ())
     image = manifest.image
     return _Shard(
         images=array(
@@ -211,4 +239,7 @@ def _open_shard(path: Path, entry: ShardEntry, manifest: Manifest) -> _Shard:
         if "group" in members
         else None,
         is_mapped=npz.is_mapped(members["images"]),
+        # Read and checked when asked for first: most readers want images only.
+        boxes=functools.cache(lambda: read_boxes(*where, rows=entry.count, classes=classes)),
+        captions=functools.cache(lambda: read_captions(*where, rows=entry.count)),
     )

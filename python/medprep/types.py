@@ -79,6 +79,7 @@ class PlannedSample:
 
     id: relative path, or a keyed pseudonym in private mode.
     group: the pseudonym to store, or None.
+    boxes, caption, attributes: as in `SourceItem`.
     """
 
     id: str
@@ -86,6 +87,9 @@ class PlannedSample:
     label: int
     split: str
     group: str | None
+    boxes: tuple[Box, ...] | None = None
+    caption: str | None = None
+    attributes: Mapping[str, str | float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,10 +142,16 @@ class ImageShape:
 
 
 class Sample(NamedTuple):
-    """One stored sample; `image` (H, W, C) is a read-only view into the mapped shard."""
+    """One stored sample; `image` (H, W, C) is a read-only view into the mapped shard.
+
+    boxes: (M, 5) float32, rows of x_min, y_min, x_max, y_max in stored pixels and label; None when
+    the data set has no boxes. caption: None when the image has none.
+    """
 
     image: NDArray[Any]
     label: int
     id: str
     group: str | None
     split: str
+    boxes: NDArray[np.float32] | None = None
+    caption: str | None = None

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import itertools
 import json
-import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from medprep import _core, manifest
+from medprep.bookkeeping import Bookkeeping
 from medprep.errors import MedprepError
 from medprep.manifest import Manifest, ShardEntry
 from medprep.plan import has_plan, load_plan
 from medprep.shards import ShardReader
-from medprep.types import UNLABELLED, JsonObject
+from medprep.types import JsonObject
 
 _MAX_ERRORS = 1000  # more help nobody; the count goes on
 
@@ -59,58 +59,92 @@ def verify(
     """Check OUT; raises UsageError or VerificationError only when there is no readable manifest."""
     found = manifest.load(out)
     report = VerifyReport(shards=len(found.shards), images=found.samples)
-    records = [_load_record(out, entry) for entry in found.shards]
-    with ThreadPoolExecutor(threads) as pool:
-        jobs = zip(found.shards, records, strict=True)
-        checked = pool.map(lambda job: _check_shard(out, *job), jobs)
-        for number, (entry, errors) in enumerate(zip(found.shards, checked, strict=True), start=1):
-            report.errors += errors
-            report.checked_bytes += entry.bytes
-            if progress is not None:
-                progress(sum(e.count for e in found.shards[:number]), len(report.errors), number)
-    for error in _compare(out, found, records, has_damage=bool(report.errors)):
+    books = _open_books(out, found)
+    done = 0
+    for number, (entry, checked) in enumerate(_check_all(out, found.shards, threads), start=1):
+        report.errors += checked.errors
+        report.checked_bytes += entry.bytes
+        done += entry.count
+        if books is not None:
+            books.add(entry, checked.record)
+        if progress is not None:
+            progress(done, len(report.errors), number)
+    for error in _compare(out, found, books, has_damage=bool(report.errors)):
         report.add(*error)
     return report
 
 
-def _load_record(out: Path, entry: ShardEntry) -> JsonObject | None:
-    """The shard's record, or None when OUT was copied without its records or it is damaged."""
-    path = out / "records" / f"{entry.name.removesuffix('.npz')}.json"
-    try:
-        record = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
+@dataclass(frozen=True, slots=True)
+class _Checked:
+    """What was found in one shard, and its record, None when it is missing or not JSON."""
+
+    errors: list[JsonObject]
+    record: JsonObject | None
+
+
+def _check_all(
+    out: Path, shards: Sequence[ShardEntry], threads: int
+) -> Iterator[tuple[ShardEntry, _Checked]]:
+    """All shards in order; only a few records are in memory at a time."""
+    waiting: deque[tuple[ShardEntry, Future[_Checked]]] = deque()
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            for entry in shards:
+                waiting.append((entry, pool.submit(_check_shard, out, entry)))
+                if len(waiting) > 2 * threads:
+                    first, future = waiting.popleft()
+                    yield first, future.result()
+            while waiting:
+                first, future = waiting.popleft()
+                yield first, future.result()
+        finally:
+            for _, future in waiting:
+                future.cancel()
+
+
+def _open_books(out: Path, found: Manifest) -> Bookkeeping | None:
+    """None when OUT was copied without its records."""
+    if not (out / "records").is_dir():
         return None
-    return record if isinstance(record, dict) else None
+    try:
+        failures = load_plan(out).failures if has_plan(out) else ()
+    except MedprepError:  # reported when the plan is compared
+        failures = ()
+    return Bookkeeping(out, found, failures)
 
 
-def _check_shard(out: Path, entry: ShardEntry, record: JsonObject | None) -> list[JsonObject]:
+def _check_shard(out: Path, entry: ShardEntry) -> _Checked:
     arguments = (entry.sha256, entry.bytes)
     path = str(out / entry.name)
-    text = None if record is None else json.dumps(record, ensure_ascii=False)
+    text, record = _load_record(out, entry)
     try:
         problems: list[JsonObject] = json.loads(_core.verify_shard(path, text, *arguments))
     except MedprepError as error:  # the record is JSON, but no record
         problems = json.loads(_core.verify_shard(path, None, *arguments))
         problems.append({"shard": entry.name, "message": f"its record is damaged: {error.message}"})
-    return problems
+    return _Checked(problems, record)
+
+
+def _load_record(out: Path, entry: ShardEntry) -> tuple[str | None, JsonObject | None]:
+    """The shard's record as text and parsed; Nones when it is missing or no JSON object."""
+    path = out / "records" / f"{entry.name.removesuffix('.npz')}.json"
+    try:
+        text = path.read_text(encoding="utf-8")
+        record = json.loads(text)
+    except (OSError, ValueError, RecursionError):
+        return None, None
+    return (text, record) if isinstance(record, dict) else (None, None)
 
 
 def _compare(
-    out: Path, found: Manifest, records: Sequence[JsonObject | None], *, has_damage: bool
+    out: Path, found: Manifest, books: Bookkeeping | None, *, has_damage: bool
 ) -> Iterator[tuple[str, str]]:
     """(file, what is wrong) for all that two files of OUT say differently."""
     yield from _compare_spec(found)
     if has_plan(out):
         yield from _compare_plan(out, found)
-    if (out / "records").is_dir():
-        missing = [e.name for e, r in zip(found.shards, records, strict=True) if r is None]
-        yield from ((name, "its record is missing or not JSON") for name in missing)
-        if not missing:
-            known = [record for record in records if record is not None]
-            try:
-                yield from _compare_records(out, found, known)
-            except (KeyError, TypeError, ValueError, MedprepError) as error:
-                yield "records", f"damaged: {type(error).__name__}: {error}"
+    if books is not None:
+        yield from books.finish()
     elif not has_damage and _digest_of_shards(out, found) != found.digest:
         yield manifest.FILE_NAME, "the digest is not that of the shards"
 
@@ -138,6 +172,8 @@ def _compare_plan(out: Path, found: Manifest) -> Iterator[tuple[str, str]]:
         "layout": (found.layout, plan.layout),
         "seed": (found.seed, plan.seed),
         "private": (found.private, plan.private),
+        "box_classes": (found.box_classes, plan.box_classes),
+        "captions": (found.captions is not None, plan.captions),
         "splits": (tuple(found.splits), plan.splits),
         "shards": ([s.name for s in found.shards], [s.file_name for s in plan.shards]),
     }
@@ -146,83 +182,11 @@ def _compare_plan(out: Path, found: Manifest) -> Iterator[tuple[str, str]]:
             yield manifest.FILE_NAME, f"{key} differs from plan.json: {mine} and {planned}"
 
 
-def _compare_records(
-    out: Path, found: Manifest, records: Sequence[JsonObject]
-) -> Iterator[tuple[str, str]]:
-    for entry, record in zip(found.shards, records, strict=True):
-        for key in ("name", "split", "index", "count", "bytes", "sha256"):
-            if record[key] != getattr(entry, key):
-                yield entry.name, f"{key}: manifest and record differ"
-        if record["fingerprint"] != found.fingerprint:
-            yield entry.name, "its record was made with another pipeline"
-    leaves = [row["leaf"] for record in records for row in record["rows"]]
-    if _core.merkle_root(leaves) != found.digest:
-        yield manifest.FILE_NAME, "the digest is not the Merkle root over the records"
-    yield from _compare_counts(found, records)
-    yield from _compare_statistics(found, records)
-    yield from _compare_lines(out / "samples.jsonl", _sample_lines(records))
-    yield from _compare_lines(out / "failures.jsonl", _failure_lines(out, records))
-
-
-def _compare_counts(found: Manifest, records: Sequence[JsonObject]) -> Iterator[tuple[str, str]]:
-    for name, split in found.splits.items():
-        labels = [r["label"] for record in records if record["split"] == name
-                  for r in record["rows"]]  # fmt: skip
-        counts = tuple(labels.count(label) for label in range(len(found.classes)))
-        if counts != split.class_counts or labels.count(UNLABELLED) != split.unlabelled:
-            yield manifest.FILE_NAME, f"class counts of split {name} differ from the records"
-
-
-def _compare_statistics(
-    found: Manifest, records: Sequence[JsonObject]
-) -> Iterator[tuple[str, str]]:
-    chosen = [record for record in records if record["split"] == "train" and record["count"]]
-    chosen = chosen or list(records)
-    pixels = sum(record["pixels"] for record in chosen)
-    for channel in range(found.image.channels):
-        total = sum(record["sum"][channel] for record in chosen)
-        squares = sum(record["sum_squares"][channel] for record in chosen)
-        mean = total / pixels if pixels else 0.0
-        std = math.sqrt(pixels * squares - total * total) / pixels if pixels else 0.0
-        stored = (found.channel_mean[channel], found.channel_std[channel])
-        # 1e-12: the core rounds the exact numerator once more than Python does.
-        if not all(map(_is_close, stored, (mean, std))):
-            yield manifest.FILE_NAME, f"mean or std of channel {channel} differ from the records"
-
-
-def _is_close(a: float, b: float) -> bool:
-    return math.isclose(a, b, rel_tol=1e-12, abs_tol=1e-12)
-
-
-def _sample_lines(records: Iterable[JsonObject]) -> Iterator[JsonObject]:
-    for record in records:
-        for row in record["rows"]:
-            line = {key: value for key, value in row.items() if key != "leaf"}
-            yield {**line, "shard": record["name"], "split": record["split"]}
-
-
-def _failure_lines(out: Path, records: Iterable[JsonObject]) -> Iterator[JsonObject]:
-    if has_plan(out):
-        yield from (failure.to_json() for failure in load_plan(out).failures)
-    for record in records:
-        yield from record["failures"]
-
-
-def _compare_lines(path: Path, expected: Iterator[JsonObject]) -> Iterator[tuple[str, str]]:
-    try:
-        with path.open("rb") as stream:
-            lines = (json.loads(line) for line in stream)
-            for number, (line, wanted) in enumerate(itertools.zip_longest(lines, expected), 1):
-                if line != wanted:
-                    yield path.name, f"line {number} differs from the records"
-                    return
-    except (OSError, ValueError, RecursionError) as error:
-        yield path.name, f"cannot be read: {error}"
-
-
 def _digest_of_shards(out: Path, found: Manifest) -> str:
-    """The digest from the pixels themselves, for data sets copied without their records."""
-    leaves = [
-        _core.sample_leaf(sample.split, sample.label, sample.image) for sample in ShardReader(out)
-    ]
-    return _core.merkle_root(leaves)
+    """The digest from the stored data themselves, for data sets copied without their records."""
+    tree = _core.MerkleTree()
+    for sample in ShardReader(out):
+        boxes = () if sample.boxes is None else sample.boxes.ravel().tolist()
+        fields = (sample.split, sample.label, sample.image, boxes, sample.caption or "")
+        tree.push([_core.sample_leaf(*fields)])
+    return tree.root()

@@ -134,8 +134,8 @@ def test_a_finished_writer_says_so():
         )
         with pytest.raises(errors.SpecError, match=r"image must be \(16, 24, 3\)"):
             writer.append(json.dumps(making.sample(0)), np.zeros((16, 24), np.uint8))
-        with pytest.raises(errors.SpecError, match="unknown field `boxes`"):
-            writer.append(json.dumps({**making.sample(0), "boxes": []}), making.images(1)[0])
+        with pytest.raises(errors.SpecError, match="unknown field `boxen`"):
+            writer.append(json.dumps({**making.sample(0), "boxen": []}), making.images(1)[0])
         writer.abort()
         with pytest.raises(ValueError, match="already finished or aborted"):
             writer.finish()

@@ -108,6 +108,9 @@ _DATA_OPTIONS = (
         help="Keyed ids, or relative paths, in OUT [--private for DICOM and sets with patients].",
     ),
     click.option(
+        "--keep-captions", is_flag=True, help="With --private: store captions, which are free text."
+    ),
+    click.option(
         "--private-map", type=_FILE, help="Write id -> path here (mode 600, outside OUT)."
     ),
     click.option(

@@ -57,6 +57,10 @@ class Job:
                 "shards": [shard.to_json() for shard in self.shards],
                 "spec": dict(self.plan.spec),
                 "image": self.plan.image.to_json(),
+                "annotations": {
+                    "boxes": self.plan.box_classes is not None,
+                    "captions": self.plan.captions,
+                },
                 "threads": threads,
                 "compress": self.plan.compress,
                 "on_error": self.on_error,

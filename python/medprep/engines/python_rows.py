@@ -12,6 +12,9 @@ from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from medprep import _core
 from medprep.engines.job import Job, Progress, Stop
 from medprep.errors import ImageError, LimitError, ReadError
@@ -49,12 +52,50 @@ class _Tally:
 
 @dataclass(frozen=True, slots=True)
 class _Outcome:
-    """What became of one input: pixels or the error that is to blame on it."""
+    """What became of one input: pixels or the error that is to blame on it.
+
+    boxes: (M, 5) float32 in the stored image, for samples that have boxes.
+    """
 
     image: ImageU8 | None
     error: ImageError | None
     read_s: float
     kernel_s: float
+    boxes: NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Maker:
+    """Makes one row; safe to call from several threads."""
+
+    root: str
+    kernel: Kernel
+    spec_json: str
+
+    def __call__(self, sample: PlannedSample) -> _Outcome:
+        start = time.perf_counter()
+        try:
+            data = _read(self.root, sample.path)
+        except ImageError as error:
+            return _Outcome(None, error, time.perf_counter() - start, 0.0)
+        between = time.perf_counter()
+        image: ImageU8 | None = None
+        boxes: NDArray[np.float32] | None = None
+        failure: ImageError | None = None
+        try:
+            image = self.kernel(data)
+            boxes = self._place(sample, data)
+        except ImageError as error:
+            failure = error
+        kernel_s = time.perf_counter() - between
+        return _Outcome(image, failure, between - start, kernel_s, boxes)
+
+    def _place(self, sample: PlannedSample, data: bytes) -> NDArray[np.float32] | None:
+        if sample.boxes is None:
+            return None
+        header = _core.probe(data)  # the size is upright, as the boxes are
+        boxes = np.array(sample.boxes, np.float64).reshape(-1, 5)
+        return _core.place_boxes(self.spec_json, boxes, int(header["height"]), int(header["width"]))
 
 
 def run_in_python(
@@ -62,11 +103,12 @@ def run_in_python(
 ) -> EngineResult:
     """Make the shards one after the other; inside a shard up to `ahead` images are in flight."""
     kernel = make_kernel(job.kernel, job.spec, keep_damaged=job.plan.keep_damaged)
+    maker = _Maker(job.root, kernel, job.spec.canonical())
     tally = _Tally(progress)
     for shard in job.shards:
         if stop.is_set():
             break
-        _make_shard(job, shard, kernel, pool, ahead, tally)
+        _make_shard(job, shard, maker, pool, ahead, tally)
     return EngineResult(
         images=tally.images,
         failed=tally.failed,
@@ -79,7 +121,7 @@ def run_in_python(
 def _make_shard(
     job: Job,
     shard: PlannedShard,
-    kernel: Kernel,
+    maker: _Maker,
     pool: Executor | None,
     ahead: int,
     tally: _Tally,
@@ -87,7 +129,7 @@ def _make_shard(
     samples = read_samples(Path(job.out), shard)
     writer = _open_writer(job, shard, samples)
     try:
-        for sample, outcome in _outcomes(job.root, samples, kernel, pool, ahead):
+        for sample, outcome in _outcomes(samples, maker, pool, ahead):
             start = time.perf_counter()
             is_stored = _store(writer, sample, outcome, job.on_error)
             tally.add(outcome, is_stored, time.perf_counter() - start)
@@ -102,17 +144,17 @@ def _make_shard(
 
 
 def _outcomes(
-    root: str, samples: Sequence[PlannedSample], kernel: Kernel, pool: Executor | None, ahead: int
+    samples: Sequence[PlannedSample], maker: _Maker, pool: Executor | None, ahead: int
 ) -> Iterator[tuple[PlannedSample, _Outcome]]:
     """Samples with their outcomes in plan order, whatever order they finish in."""
     if pool is None:
         for sample in samples:
-            yield sample, _process(root, sample.path, kernel)
+            yield sample, maker(sample)
         return
     pending: deque[tuple[PlannedSample, Future[_Outcome]]] = deque()
     try:
         for sample in samples:
-            pending.append((sample, pool.submit(_process, root, sample.path, kernel)))
+            pending.append((sample, pool.submit(maker, sample)))
             if len(pending) >= ahead:
                 first, future = pending.popleft()
                 yield first, future.result()
@@ -124,28 +166,12 @@ def _outcomes(
             future.cancel()
 
 
-def _process(root: str, path: str, kernel: Kernel) -> _Outcome:
-    start = time.perf_counter()
-    try:
-        data = _read(root, path)
-    except ImageError as error:
-        return _Outcome(None, error, time.perf_counter() - start, 0.0)
-    between = time.perf_counter()
-    image: ImageU8 | None = None
-    failure: ImageError | None = None
-    try:
-        image = kernel(data)
-    except ImageError as error:
-        failure = error
-    return _Outcome(image, failure, between - start, time.perf_counter() - between)
-
-
 def _store(
     writer: _core.ShardWriter, sample: PlannedSample, outcome: _Outcome, on_error: str
 ) -> bool:
     """Append the row or record the failure; True when a row was appended."""
-    if outcome.image is not None:
-        writer.append(sample_json(sample), outcome.image)
+    if outcome.image is not None and outcome.error is None:
+        writer.append(sample_json(sample), outcome.image, boxes=outcome.boxes)
         return True
     error = outcome.error or ImageError("no image and no reason")
     if on_error == "fail":
@@ -169,6 +195,8 @@ def _open_writer(
         samples_sha256=job.plan.samples_sha256,
         id_width=max((len(sample.id) for sample in samples), default=1),
         group_width=max(groups) if groups else None,
+        boxes=job.plan.box_classes is not None,
+        captions=job.plan.captions,
         private=job.plan.private,
         compress=job.plan.compress,
     )

@@ -4,8 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use medprep_core::shard::{
-    Compression, ImageShape, Npz, PlannedSample, PlannedShard, Problem, Record, ShardHeader,
-    ShardWriter, shard_path, verify_shard,
+    Annotations, Compression, ImageShape, Npz, PlannedSample, PlannedShard, Problem, Record,
+    ShardHeader, ShardWriter, shard_path, verify_shard,
 };
 
 const SHAPE: (usize, usize, usize) = (3, 4, 3);
@@ -24,6 +24,7 @@ fn header(compression: Compression, force_zip64: bool) -> ShardHeader {
         samples_sha256: "5".repeat(64),
         id_width: 8,
         group_width: Some(3),
+        annotations: Annotations::default(),
         private: false,
         compression,
         force_zip64,
@@ -37,6 +38,7 @@ fn sample(row: i64) -> PlannedSample {
         label: row - 1,
         split: "train".into(),
         group: (row > 0).then(|| format!("g{row}")),
+        ..PlannedSample::default()
     }
 }
 
@@ -45,7 +47,7 @@ fn write(out: &Path, compression: Compression, force_zip64: bool) -> (PathBuf, R
     let mut writer = ShardWriter::create(out, header(compression, force_zip64)).unwrap();
     for row in 0..5 {
         let pixels = (0..36).map(|v| (v * 7 + row * 31) as u8).collect();
-        writer.append(sample(row), SHAPE, pixels, None).unwrap();
+        writer.append(sample(row), SHAPE, pixels, None, None).unwrap();
     }
     writer.fail("a/bad.png", "a/bad.png", "decode", "cannot decode PNG: empty");
     let record = writer.finish().unwrap();
@@ -199,11 +201,11 @@ fn hostile_bytes_never_panic_and_are_never_sound() {
 fn an_abandoned_or_refused_shard_leaves_nothing() {
     let out = tempfile::tempdir().unwrap();
     let mut writer = ShardWriter::create(out.path(), header(Compression::None, false)).unwrap();
-    writer.append(sample(0), SHAPE, vec![0; 36], None).unwrap();
+    writer.append(sample(0), SHAPE, vec![0; 36], None, None).unwrap();
     drop(writer);
     let mut writer = ShardWriter::create(out.path(), header(Compression::None, false)).unwrap();
     let long = PlannedSample { id: "longer than 8".into(), ..sample(0) };
-    writer.append(long, SHAPE, vec![0; 36], None).unwrap();
+    writer.append(long, SHAPE, vec![0; 36], None, None).unwrap();
     let error = writer.finish().unwrap_err();
     assert_eq!(error.to_string(), "ids.npy: 8 characters were planned, got 13");
     let left: Vec<_> = fs::read_dir(out.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
@@ -215,10 +217,10 @@ fn an_abandoned_or_refused_shard_leaves_nothing() {
 fn an_image_or_sample_that_does_not_belong_is_refused() {
     let out = tempfile::tempdir().unwrap();
     let mut writer = ShardWriter::create(out.path(), header(Compression::None, false)).unwrap();
-    let error = writer.append(sample(0), (3, 4, 1), vec![0; 12], None).unwrap_err();
+    let error = writer.append(sample(0), (3, 4, 1), vec![0; 12], None, None).unwrap_err();
     assert!(error.to_string().contains("image must be (3, 4, 3)"), "{error}");
     let other = PlannedSample { split: "val".into(), ..sample(0) };
-    let error = writer.append(other, SHAPE, vec![0; 36], None).unwrap_err();
+    let error = writer.append(other, SHAPE, vec![0; 36], None, None).unwrap_err();
     assert_eq!(error.to_string(), "sample must be of split \"train\", got \"val\"");
     let mut escaping = header(Compression::None, false);
     escaping.shard.split = "../up".into();

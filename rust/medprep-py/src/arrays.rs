@@ -1,8 +1,10 @@
 //! NumPy arrays to images and back; (H, W) and (H, W, 1) both mean grey.
 
+use medprep_core::shard::StoredBox;
 use medprep_core::{Image, ImageU8};
 use numpy::{
-    Element, PyArray1, PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn, PyUntypedArrayMethods,
+    Element, PyArray1, PyArray2, PyArrayDyn, PyArrayMethods, PyReadonlyArray2, PyReadonlyArrayDyn,
+    PyUntypedArrayMethods,
 };
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -40,6 +42,24 @@ pub(crate) fn to_array<T: Element + Copy + Default>(
     } else {
         reshape(py, image, &[height, width, channels])
     }
+}
+
+/// The rows of an array (M, 5): x_min, y_min, x_max, y_max, label.
+pub(crate) fn to_boxes(array: &PyReadonlyArray2<'_, f32>) -> PyResult<Vec<StoredBox>> {
+    let values: Vec<f32> = array.as_array().iter().copied().collect();
+    match array.shape() {
+        [_, 5] => Ok(values.as_chunks::<5>().0.to_vec()),
+        shape => Err(PyValueError::new_err(format!("boxes must be (M, 5), got shape {shape:?}"))),
+    }
+}
+
+/// Boxes as (M, 5).
+pub(crate) fn from_boxes(
+    py: Python<'_>,
+    boxes: Vec<StoredBox>,
+) -> PyResult<Bound<'_, PyArray2<f32>>> {
+    let count = boxes.len();
+    PyArray1::from_vec(py, boxes.into_flattened()).reshape([count, 5])
 }
 
 fn reshape<'py, T: Element + Copy>(

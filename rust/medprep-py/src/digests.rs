@@ -1,6 +1,6 @@
 //! Checksums and hashes of the shard format.
 
-use medprep_core::shard::{self, LeafHasher, SampleFields};
+use medprep_core::shard::{self, LeafHasher, Merkle, SampleFields};
 use numpy::PyReadonlyArrayDyn;
 use pyo3::prelude::*;
 
@@ -18,7 +18,33 @@ pub(crate) fn merkle_root(py: Python<'_>, leaves: Vec<String>) -> PyResult<Strin
     to_py(py, shard::merkle_root(leaves.iter().map(String::as_str)))
 }
 
-/// Leaf hash of a sample; `boxes` holds four values per box.
+/// The Merkle root over leaves that come in parts, in O(log n) memory.
+#[pyclass(module = "medprep._core")]
+#[derive(Default)]
+pub(crate) struct MerkleTree(Merkle);
+
+#[pymethods]
+impl MerkleTree {
+    #[new]
+    fn new() -> Self {
+        Self::default()
+    }
+
+    /// Appends hexadecimal leaf hashes.
+    fn push(&mut self, py: Python<'_>, leaves: Vec<String>) -> PyResult<()> {
+        for leaf in leaves {
+            self.0.push(to_py(py, shard::parse_hex(&leaf))?);
+        }
+        Ok(())
+    }
+
+    /// The root over all leaves so far, hexadecimal.
+    fn root(&self) -> String {
+        shard::hex(&self.0.clone().root())
+    }
+}
+
+/// Leaf hash of a sample; `boxes` holds five values per box.
 #[pyfunction]
 #[pyo3(signature = (split, label, image, boxes=Vec::new(), caption=""))]
 pub(crate) fn sample_leaf(

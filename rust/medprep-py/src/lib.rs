@@ -23,7 +23,7 @@ mod _core {
     #[pymodule_export]
     use super::dicom::{decode_dicom, decode_dicom_stored, decode_dicom_u16, read_dicom_headers};
     #[pymodule_export]
-    use super::digests::{crc32c, merkle_root, sample_leaf};
+    use super::digests::{MerkleTree, crc32c, merkle_root, sample_leaf};
     #[pymodule_export]
     use super::jobs::{StopFlag, probe_files, run_shards};
     #[pymodule_export]
@@ -33,7 +33,7 @@ mod _core {
     #[pymodule_export]
     use super::shards::{ShardWriter, merge, remove_stale_temps, shard_is_done, verify_shard};
     #[pymodule_export]
-    use super::specs::{canonical_spec, cpu_path, fingerprint};
+    use super::specs::{canonical_spec, cpu_path, fingerprint, place_boxes};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

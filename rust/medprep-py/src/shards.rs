@@ -3,10 +3,11 @@
 use std::path::Path;
 
 use medprep_core::shard::{
-    self, Compression, ImageShape, PlannedSample, PlannedShard, Record, ShardHeader,
+    self, Annotations, Compression, ImageShape, PlannedSample, PlannedShard, Record, ShardHeader,
+    StoredBox,
 };
 use medprep_core::{Error, Result};
-use numpy::PyReadonlyArrayDyn;
+use numpy::{PyReadonlyArray2, PyReadonlyArrayDyn};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use serde::de::DeserializeOwned;
@@ -21,7 +22,7 @@ pub(crate) struct ShardWriter(Option<shard::ShardWriter>);
 impl ShardWriter {
     #[new]
     #[pyo3(signature = (out, shard_json, image_json, *, fingerprint, samples_sha256, id_width,
-                        group_width=None, private=false, compress="none", force_zip64=false))]
+                        group_width=None, boxes=false, captions=false, private=false, compress="none", force_zip64=false))]
     #[allow(clippy::too_many_arguments)] // keywords in Python
     fn new(
         py: Python<'_>,
@@ -32,6 +33,8 @@ impl ShardWriter {
         samples_sha256: String,
         id_width: usize,
         group_width: Option<usize>,
+        boxes: bool,
+        captions: bool,
         private: bool,
         compress: &str,
         force_zip64: bool,
@@ -45,6 +48,7 @@ impl ShardWriter {
             samples_sha256,
             id_width,
             group_width,
+            annotations: Annotations { boxes, captions },
             private,
             compression,
             force_zip64,
@@ -53,20 +57,23 @@ impl ShardWriter {
         Ok(Self(Some(to_py(py, created)?)))
     }
 
-    /// Appends a sample: its line of plan-samples.jsonl and its pixels, (H, W, C) or (H, W).
-    #[pyo3(signature = (sample_json, image, damaged=None))]
+    /// Appends a sample: its line of plan-samples.jsonl, its pixels, (H, W, C) or (H, W), and its
+    /// boxes as `place_boxes` gives them.
+    #[pyo3(signature = (sample_json, image, damaged=None, boxes=None))]
     fn append(
         &mut self,
         py: Python<'_>,
         sample_json: &str,
         image: PyReadonlyArrayDyn<'_, u8>,
         damaged: Option<String>,
+        boxes: Option<PyReadonlyArray2<'_, f32>>,
     ) -> PyResult<()> {
         let writer = open(self.0.as_mut())?;
         let sample: PlannedSample = to_py(py, parse("sample", sample_json))?;
         let image = arrays::to_image(&image)?;
         let shape = image.shape();
-        to_py(py, py.detach(|| writer.append(sample, shape, image.into_vec(), damaged)))
+        let boxes: Option<Vec<StoredBox>> = boxes.as_ref().map(arrays::to_boxes).transpose()?;
+        to_py(py, py.detach(|| writer.append(sample, shape, image.into_vec(), boxes, damaged)))
     }
 
     /// Records an input that is not stored; `reason` must not name the file.

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use crate::decode::{DecodeOptions, Limits};
 use crate::error::{Error, Result};
 use crate::pipeline::Spec;
-use crate::shard::{Compression, ImageShape, PlannedShard, ShardHeader};
+use crate::shard::{Annotations, Compression, ImageShape, PlannedShard, ShardHeader};
 
 /// What to do with an input that fails.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
@@ -38,6 +38,9 @@ pub struct Job {
     pub spec: Spec,
     /// What every stored image is; must be what the pipeline yields.
     pub image: ImageShape,
+    /// Which annotations the shards have members for.
+    #[serde(default)]
+    pub annotations: Annotations,
     /// Worker threads; 0 = one per core this process may use.
     #[serde(default)]
     pub threads: usize,
@@ -101,6 +104,7 @@ impl Job {
             samples_sha256: self.samples_sha256.clone(),
             id_width: widths.0,
             group_width: widths.1,
+            annotations: self.annotations,
             private: self.private,
             compression: self.compress,
             force_zip64: false,

@@ -3,7 +3,7 @@
 use std::vec;
 
 use super::job::Job;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::shard::{PlannedSample, PlannedShard, SampleLines, ShardWriter};
 
 /// One sample to process.
@@ -63,12 +63,16 @@ impl Queue {
     }
 }
 
-/// Characters of the longest planned id and group of a shard; failed rows count, so that the width
+/// Characters of the longest planned id and group of a shard, whose samples are looked at for the
+/// first time; failed rows count, so that the width
 /// does not depend on what fails.
 fn text_widths(job: &Job, shard: &PlannedShard) -> Result<(usize, Option<usize>)> {
     let (mut id_width, mut group_width) = (1, None);
     for sample in SampleLines::open(&job.plan_samples, shard)? {
         let sample = sample?;
+        sample
+            .check_allowed(job.annotations)
+            .map_err(|what| Error::Spec(format!("{}: sample {} {what}", shard.name, sample.id)))?;
         id_width = id_width.max(sample.id.chars().count());
         if let Some(group) = sample.group {
             group_width = Some(group.chars().count().max(group_width.unwrap_or(1)));

@@ -14,7 +14,7 @@ use crate::ImageU8;
 use crate::decode::Decoded;
 use crate::error::{Error, Item, Result};
 use crate::pipeline::{Stage, StageSeconds, Workspace, apply};
-use crate::shard::{Compression, RowEncoder};
+use crate::shard::{Compression, PlannedBox, RowEncoder, RowFields, StoredBox};
 
 /// How often a waiting worker looks whether the run was cancelled.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
@@ -157,8 +157,11 @@ impl Worker<'_> {
                 let clock = Instant::now();
                 let spare = lock(&self.shared.spare).pop();
                 let image = std::mem::take(&mut self.image);
-                let row =
-                    self.encoder(&task.sample.split).encode(task.sample.label, image.into_vec());
+                let sample = &task.sample;
+                let boxes = sample.boxes.as_deref().map(|boxes| self.place(boxes));
+                let caption = sample.caption.as_deref().unwrap_or_default();
+                let fields = RowFields { label: sample.label, boxes, caption };
+                let row = self.encoder(&sample.split).encode(fields, image.into_vec());
                 if let Some(buffer) = spare {
                     let length = buffer.len();
                     self.image = ImageU8::from_vec(1, length, 1, buffer);
@@ -176,6 +179,12 @@ impl Worker<'_> {
         self.seconds.lap(Stage::Read, clock);
         let Self { workspace, image, seconds, data, .. } = self;
         apply(&job.spec, data, &job.decode_options(), workspace, image, seconds)
+    }
+
+    /// The boxes of the image that was decoded last, as they lie in the stored one.
+    fn place(&self, boxes: &[PlannedBox]) -> Vec<StoredBox> {
+        let placement = self.shared.job.spec.box_placement(self.workspace.source_size());
+        boxes.iter().filter_map(|planned| planned.placed(|edges| placement.place(edges))).collect()
     }
 
     fn encoder(&mut self, split: &str) -> &RowEncoder {

@@ -5,6 +5,7 @@
 //! 1 x 65,500 image costs no more than any other.
 
 mod area;
+mod boxes;
 mod linear;
 mod placement;
 mod resize;
@@ -12,6 +13,7 @@ mod resize;
 use serde::{Deserialize, Serialize};
 
 pub use area::{AreaResizer, Axis};
+pub use boxes::BoxPlacement;
 pub use resize::Shrinking;
 
 use crate::{ImageU8, Result};

@@ -16,8 +16,17 @@ pub struct Workspace {
     chain: PostChain,
     decoded: ImageU8,
     resized: ImageU8,
+    /// Height and width of the image decoded last.
+    source: [usize; 2],
     /// The table of the gamma met last: a run has one gamma.
     gamma: Option<(f64, GammaTable)>,
+}
+
+impl Workspace {
+    /// Height and width, upright, of the image that [`apply`] decoded last.
+    pub fn source_size(&self) -> [usize; 2] {
+        self.source
+    }
 }
 
 /// Runs every step of `spec` on one encoded image; `out` gets the shape [`Spec::output_shape`].
@@ -94,7 +103,7 @@ fn decode_resized(
 ) -> Result<Decoded> {
     let Source { data, channels, options } = *source;
     let Target { height, width, mode, interpolation } = *target;
-    let Workspace { decoder, resizer, decoded: pixels, .. } = workspace;
+    let Workspace { decoder, resizer, decoded: pixels, source: size, .. } = workspace;
     let mut clock = Instant::now();
     if let Some(bands) = Bands::open(data, channels, options)?
         && let Some(mut shrinking) =
@@ -107,11 +116,13 @@ fn decode_resized(
         })?;
         clock = seconds.lap(Stage::Decode, clock);
         if is_whole {
+            *size = [bands.shape()[0], bands.shape()[1]];
             return Ok(Decoded::default());
         }
     }
     let decoded = decode_into(data, channels, options, decoder, pixels)?;
     clock = seconds.lap(Stage::Decode, clock);
+    *size = [pixels.height(), pixels.width()];
     fit_into(pixels, height, width, mode, interpolation, resizer, out)?;
     seconds.lap(Stage::Resize, clock);
     Ok(decoded)

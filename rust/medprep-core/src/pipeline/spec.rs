@@ -6,6 +6,7 @@ use sha2::{Digest, Sha256};
 use super::{Step, canonical};
 use crate::decode::Channels;
 use crate::error::{Error, Result};
+use crate::geometry::BoxPlacement;
 
 /// The order every specification keeps.
 const ORDER: &str = "decode, resize, clahe, gamma, median";
@@ -82,6 +83,16 @@ impl Spec {
         match self.steps[0] {
             Step::Decode { channels } => channels,
             _ => unreachable!("a specification starts with decode"),
+        }
+    }
+
+    /// Where boxes of an image of `source` height and width lie in the stored one.
+    pub fn box_placement(&self, source: [usize; 2]) -> BoxPlacement {
+        match self.steps[1] {
+            Step::Resize { height, width, mode, .. } => {
+                BoxPlacement::new(source, [height as usize, width as usize], mode)
+            }
+            _ => unreachable!("resize is the second step of a specification"),
         }
     }
 

@@ -47,7 +47,7 @@ pub struct SampleFields<'a> {
     pub split: &'a str,
     /// Class number, -1 = none.
     pub label: i64,
-    /// Four values per box.
+    /// Five values per box, as [`StoredBox`](super::StoredBox).
     pub boxes: &'a [f32],
     /// Empty = none.
     pub caption: &'a str,
@@ -97,7 +97,7 @@ impl LeafHasher {
 }
 
 /// The root of a Merkle tree in the shape of RFC 6962, leaf by leaf in O(log n) memory.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Merkle {
     /// Roots of full subtrees, larger ones first; with their number of leaves.
     stack: Vec<(u64, Hash)>,

@@ -5,6 +5,7 @@ use std::path::Path;
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 
+use super::annotation::Attributes;
 use super::commit::write_atomic;
 use super::digest::{Merkle, hex, parse_hex};
 use super::lines::JsonLines;
@@ -30,6 +31,14 @@ struct Manifest<'a> {
     layout: &'a Value,
     seed: &'a Value,
     private: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    box_classes: Option<&'a [String]>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    boxes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    boxes_dropped: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    captions: Option<u64>,
 }
 
 #[derive(Debug, Serialize)]
@@ -63,6 +72,14 @@ struct SampleLine<'a> {
     path: Option<&'a str>,
     crc32c: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
+    boxes: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    boxes_dropped: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    caption_bytes: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attributes: Option<&'a Attributes>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     damaged: Option<&'a str>,
 }
 
@@ -86,6 +103,9 @@ struct Totals {
     splits: Vec<(String, SplitEntry, Moments)>,
     shards: Vec<ShardEntry>,
     failed: u64,
+    boxes: u64,
+    boxes_dropped: u64,
+    captions: u64,
 }
 
 /// Exact sums per channel; 128 bits hold the squares of any collection.
@@ -184,6 +204,9 @@ impl Totals {
             split.ok_or_else(|| corrupt("split is not in the plan".into()))?;
         for row in &record.rows {
             entry.count(row).map_err(&corrupt)?;
+            self.boxes += u64::from(row.boxes.unwrap_or(0));
+            self.boxes_dropped += u64::from(row.boxes_dropped.unwrap_or(0));
+            self.captions += u64::from(row.caption_bytes.is_some());
             self.tree.push(parse_hex(&row.leaf)?);
             samples.push(&sample_line(&record, row))?;
         }
@@ -229,6 +252,10 @@ impl Totals {
             layout: &plan.layout,
             seed: &plan.seed,
             private: plan.private,
+            box_classes: plan.boxes.then_some(&plan.box_classes[..]),
+            boxes: plan.boxes.then_some(self.boxes),
+            boxes_dropped: plan.boxes.then_some(self.boxes_dropped),
+            captions: plan.captions.then_some(self.captions),
         }
     }
 }
@@ -263,6 +290,10 @@ fn sample_line<'a>(record: &'a Record, row: &'a Row) -> SampleLine<'a> {
         group: row.group.as_deref(),
         path: row.path.as_deref(),
         crc32c: row.crc32c,
+        boxes: row.boxes,
+        boxes_dropped: row.boxes_dropped,
+        caption_bytes: row.caption_bytes,
+        attributes: row.attributes.as_ref(),
         damaged: row.damaged.as_deref(),
     }
 }

@@ -5,6 +5,8 @@
 //! its [`Record`] follows, [`merge`] makes the manifest of all records, and [`verify_shard`] checks
 //! every byte of a shard against them.
 
+mod annotation;
+mod columns;
 pub mod commit;
 mod digest;
 mod failure;
@@ -18,9 +20,13 @@ mod reader;
 mod record;
 mod row;
 mod verify;
+mod verify_annotations;
 mod writer;
 mod zip;
 
+pub use annotation::{
+    Annotations, Attributes, MAX_BOXES, MAX_CAPTION_BYTES, PlannedBox, StoredBox,
+};
 pub use commit::{TempFile, remove_stale_temps, write_atomic};
 pub use digest::{LeafHasher, Merkle, SampleFields, crc32c, hex, merkle_root, parse_hex};
 pub use failure::Failure;
@@ -30,6 +36,6 @@ pub use npz::NpzWriter;
 pub use plan::{ImageShape, Plan, PlannedSample, PlannedShard, SampleLines};
 pub use reader::{Npz, NpzMember};
 pub use record::{Record, Row, is_done, record_path, shard_path};
-pub use row::{EncodedRow, RowEncoder};
+pub use row::{EncodedRow, RowEncoder, RowFields};
 pub use verify::{Problem, verify_shard};
 pub use writer::{ShardHeader, ShardWriter};

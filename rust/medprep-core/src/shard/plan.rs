@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::annotation::{Annotations, Attributes, PlannedBox, check_boxes, check_caption};
 use super::commit::storage;
 use super::failure::Failure;
 use crate::error::{Error, Result};
@@ -35,6 +36,15 @@ pub struct Plan {
     pub private: bool,
     /// What every stored image is.
     pub image: ImageShape,
+    /// True when images have boxes.
+    #[serde(default)]
+    pub boxes: bool,
+    /// Names of the boxes' labels.
+    #[serde(default)]
+    pub box_classes: Vec<String>,
+    /// True when images have captions.
+    #[serde(default)]
+    pub captions: bool,
     /// SHA-256 of `plan-samples.jsonl`.
     pub samples_sha256: String,
     /// All shards, split by split.
@@ -76,7 +86,7 @@ pub struct ImageShape {
 /// One line of `plan-samples.jsonl`.
 ///
 /// Unknown keys are refused: what would not be stored must not be dropped silently.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PlannedSample {
     /// Relative path or keyed id.
@@ -90,6 +100,43 @@ pub struct PlannedSample {
     /// Pseudonym of the patient, lesion, ...
     #[serde(default)]
     pub group: Option<String>,
+    /// Boxes in the upright source image; empty when it is known to have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boxes: Option<Vec<PlannedBox>>,
+    /// The text that belongs to the image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub caption: Option<String>,
+    /// What may be kept of a header or a table.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attributes: Option<Attributes>,
+}
+
+impl PlannedSample {
+    /// Checks what the types do not say: numbers and sizes within their limits.
+    ///
+    /// # Errors
+    /// What is wrong, without the sample's name.
+    pub fn check(&self) -> std::result::Result<(), String> {
+        self.boxes.as_deref().map_or(Ok(()), check_boxes)?;
+        self.caption.as_deref().map_or(Ok(()), check_caption)?;
+        self.attributes.as_ref().map_or(Ok(()), Attributes::check)
+    }
+
+    /// Checks that the sample has no annotation which its data set has no member for.
+    ///
+    /// # Errors
+    /// What the plan does not announce.
+    pub fn check_allowed(&self, has: Annotations) -> std::result::Result<(), String> {
+        for (what, is_there, is_planned) in [
+            ("boxes", self.boxes.is_some(), has.boxes),
+            ("a caption", self.caption.is_some(), has.captions),
+        ] {
+            if is_there && !is_planned {
+                return Err(format!("has {what}, which the plan of the data set has not"));
+            }
+        }
+        Ok(())
+    }
 }
 
 impl Plan {
@@ -165,10 +212,14 @@ impl SampleLines {
             .take(MAX_LINE_BYTES)
             .read_until(b'\n', &mut line)
             .map_err(storage(&self.path, "read"))?;
-        serde_json::from_slice(&line).map_err(|e| Error::Corrupt {
+        let corrupt = |reason: String| Error::Corrupt {
             path: self.path.clone(),
-            reason: format!("not a planned sample: {e}; rerun `medprep plan`"),
-        })
+            reason: format!("not a planned sample: {reason}; rerun `medprep plan`"),
+        };
+        let sample: PlannedSample =
+            serde_json::from_slice(&line).map_err(|e| corrupt(e.to_string()))?;
+        sample.check().map_err(corrupt)?;
+        Ok(sample)
     }
 }
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::annotation::Attributes;
 use super::commit::storage;
 use super::failure::Failure;
 use super::plan::PlannedShard;
@@ -64,6 +65,18 @@ pub struct Row {
     pub path: Option<String>,
     /// CRC-32C of the pixels.
     pub crc32c: u32,
+    /// Stored boxes, if the image's boxes are known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boxes: Option<u32>,
+    /// Boxes that the crop left nothing of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boxes_dropped: Option<u32>,
+    /// UTF-8 bytes of the caption.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub caption_bytes: Option<u32>,
+    /// What may be kept of a header or a table.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attributes: Option<Attributes>,
     /// Leaf hash, hexadecimal.
     pub leaf: String,
     /// Why the pixels are not to be trusted (`--on-damage keep`).

@@ -1,5 +1,6 @@
 //! One row on its way into the file: everything about it that needs no place yet.
 
+use super::annotation::StoredBox;
 use super::digest::{LeafHasher, SampleFields, hex};
 use super::member::{Compression, deflate_piece};
 
@@ -27,6 +28,18 @@ pub struct EncodedRow {
     pub(crate) crc32c: u32,
     pub(crate) leaf: String,
     pub(crate) sums: ChannelSums,
+    pub(crate) boxes: Option<Vec<StoredBox>>,
+}
+
+/// What of a row beside its pixels enters the digest.
+#[derive(Debug, Clone, Default)]
+pub struct RowFields<'a> {
+    /// Class number, -1 = none.
+    pub label: i64,
+    /// Boxes in the stored image, if they are known.
+    pub boxes: Option<Vec<StoredBox>>,
+    /// Empty = none.
+    pub caption: &'a str,
 }
 
 /// Exact sums per channel.
@@ -46,11 +59,13 @@ impl RowEncoder {
     ///
     /// # Panics
     /// If the number of pixels is not that of the shape.
-    pub fn encode(&self, label: i64, pixels: Vec<u8>) -> EncodedRow {
+    pub fn encode(&self, row: RowFields, pixels: Vec<u8>) -> EncodedRow {
+        let RowFields { label, boxes, caption } = row;
         let (height, width, channels) = self.shape;
         assert_eq!(pixels.len(), height * width * channels, "every row has the shard's shape");
+        let flat = boxes.as_deref().unwrap_or_default().as_flattened();
         let fields =
-            SampleFields { split: &self.split, label, boxes: &[], caption: "", shape: self.shape };
+            SampleFields { split: &self.split, label, boxes: flat, caption, shape: self.shape };
         let mut leaf = LeafHasher::new(&fields);
         leaf.update(&pixels);
         EncodedRow {
@@ -59,6 +74,7 @@ impl RowEncoder {
             crc32c: crc32c::crc32c(&pixels),
             leaf: hex(&leaf.finish()),
             sums: ChannelSums::of(&pixels, channels),
+            boxes,
             payload: match self.compression {
                 Compression::None => pixels,
                 Compression::Deflate => deflate_piece(&pixels),

@@ -13,6 +13,7 @@ use super::digest::{LeafHasher, SampleFields, hex};
 use super::member::Compression;
 use super::reader::{Npz, NpzMember};
 use super::record::{Record, Row};
+use super::verify_annotations::{self, ReadAnnotations};
 use super::writer::fixed_width;
 
 const PIECE_BYTES: usize = 1 << 20;
@@ -38,7 +39,7 @@ pub struct Problem {
 }
 
 /// Checks a shard: size, SHA-256, structure, and, against its record, every row's CRC-32C and leaf
-/// hash, label, id and group. Returns what is wrong, nothing when the shard is sound.
+/// hash (boxes and caption included), label, id and group. Returns what is wrong, nothing when the shard is sound.
 pub fn verify_shard(
     path: &Path,
     record: Option<&Record>,
@@ -73,9 +74,12 @@ fn check_file(
         }
         Ok(_) => {}
     }
+    let mut annotations = ReadAnnotations::default();
     let members = match Npz::read(file, length) {
         Ok(npz) => {
-            check_members(&npz, record, problems);
+            if check_members(&npz, record, problems) {
+                annotations = ReadAnnotations::read(file, &npz, record, problems);
+            }
             npz.members
         }
         Err(reason) => {
@@ -84,7 +88,10 @@ fn check_file(
         }
     };
     for member in &members {
-        let mut content = Content::new(member, record, problems);
+        if verify_annotations::MEMBERS.contains(&member.name.as_str()) {
+            continue;
+        }
+        let mut content = Content::new(member, record, &annotations, problems);
         match read_body(file, member, |piece| content.update(piece)) {
             Ok(()) => content.finish(),
             Err(e) => {
@@ -95,29 +102,67 @@ fn check_file(
     }
 }
 
-/// Members in order, and their shapes and types as the record asks for.
-fn check_members(npz: &Npz, record: Option<&Record>, problems: &mut Problems) {
+/// Members in order, and their shapes and types as the record asks for; false when one cannot be.
+fn check_members(npz: &Npz, record: Option<&Record>, problems: &mut Problems) -> bool {
     let names: Vec<_> = npz.members.iter().map(|member| member.name.as_str()).collect();
-    if names[..] != ["images.npy", "labels.npy", "ids.npy"]
-        && names[..] != ["images.npy", "labels.npy", "ids.npy", "group.npy"]
-    {
-        problems
-            .file(format!("members are {names:?}, expected images, labels, ids and perhaps group"));
-        return;
+    let expected = expected_names(&names, record);
+    if names != expected {
+        problems.file(format!("members are {names:?}, expected {expected:?}"));
+        return false;
     }
+    let rows = npz.members[0].shape[0];
+    let mut all_fit = true;
     for member in &npz.members {
-        let (descr_fits, sides) = match member.name.as_str() {
-            "images.npy" => (member.descr == "|u1", 4),
-            "labels.npy" => (member.descr == "<i8", 1),
-            _ => (member.descr.starts_with("<U") && member.item_bytes() > 0, 1),
-        };
-        if !descr_fits || member.shape.len() != sides {
-            let NpzMember { name, descr, shape, .. } = member;
+        let fits = verify_annotations::fits(member, rows).unwrap_or_else(|| {
+            let (descr_fits, sides) = match member.name.as_str() {
+                "images.npy" => (member.descr == "|u1", 4),
+                "labels.npy" => (member.descr == "<i8", 1),
+                _ => (member.descr.starts_with("<U") && member.item_bytes() > 0, 1),
+            };
+            descr_fits && member.shape.len() == sides
+        });
+        let NpzMember { name, descr, shape, .. } = member;
+        if !fits {
             problems.file(format!("{name} is {descr} {shape:?}, which no shard holds"));
-        } else if let Some(expected) = record.map(|r| r.count).filter(|n| *n != member.shape[0]) {
-            let (name, found) = (&member.name, member.shape[0]);
+            all_fit = false;
+        } else if let Some(expected) = record.map(|r| expected_length(name, r))
+            && expected != shape[0]
+        {
+            let found = shape[0];
             problems.file(format!("{name} has {found} rows, expected {expected}"));
         }
+    }
+    all_fit
+}
+
+/// The members of a shard that has one of `names`, or a row with annotations.
+fn expected_names(names: &[&str], record: Option<&Record>) -> Vec<&'static str> {
+    let has = |of: &[&str]| names.iter().any(|name| of.contains(name));
+    let any_row = |test: fn(&Row) -> bool| record.is_some_and(|r| r.rows.iter().any(test));
+    let (boxes, captions) = verify_annotations::MEMBERS.split_at(3);
+    let mut expected = vec!["images.npy", "labels.npy", "ids.npy"];
+    if has(&["group.npy"]) {
+        expected.push("group.npy");
+    }
+    if has(boxes) || any_row(|row| row.boxes.is_some()) {
+        expected.extend(boxes);
+    }
+    if has(captions) || any_row(|row| row.caption_bytes.is_some()) {
+        expected.extend(captions);
+    }
+    expected
+}
+
+/// The first side of a member as the record has it.
+fn expected_length(member: &str, record: &Record) -> u64 {
+    let sum = |count: fn(&Row) -> Option<u32>| {
+        record.rows.iter().map(|row| u64::from(count(row).unwrap_or(0))).sum()
+    };
+    match member {
+        "boxes.npy" | "box_labels.npy" => sum(|row| row.boxes),
+        "captions.npy" => sum(|row| row.caption_bytes),
+        "box_offsets.npy" | "caption_offsets.npy" => record.count.saturating_add(1),
+        _ => record.count,
     }
 }
 
@@ -169,7 +214,11 @@ fn hash_file(file: &File, length: u64) -> io::Result<String> {
 }
 
 /// Gives the raw bytes of a member's body piece by piece, never more than its shape asks for.
-fn read_body(file: &File, member: &NpzMember, mut sink: impl FnMut(&[u8])) -> io::Result<()> {
+pub(super) fn read_body(
+    file: &File,
+    member: &NpzMember,
+    mut sink: impl FnMut(&[u8]),
+) -> io::Result<()> {
     let mut decoder = Decompress::new(false);
     let mut left = member.shape[0].saturating_mul(member.row_bytes());
     let most = |bytes: u64| bytes.clamp(1, PIECE_BYTES as u64) as usize;
@@ -221,6 +270,7 @@ fn read_body(file: &File, member: &NpzMember, mut sink: impl FnMut(&[u8])) -> io
 struct Content<'a> {
     member: &'a NpzMember,
     record: Option<&'a Record>,
+    annotations: &'a ReadAnnotations,
     problems: &'a mut Problems,
     crc32: crc32fast::Hasher,
     row: usize,
@@ -234,10 +284,16 @@ struct Content<'a> {
 }
 
 impl<'a> Content<'a> {
-    fn new(member: &'a NpzMember, record: Option<&'a Record>, problems: &'a mut Problems) -> Self {
+    fn new(
+        member: &'a NpzMember,
+        record: Option<&'a Record>,
+        annotations: &'a ReadAnnotations,
+        problems: &'a mut Problems,
+    ) -> Self {
         let mut content = Self {
             member,
             record,
+            annotations,
             problems,
             crc32: crc32fast::Hasher::new(),
             row: 0,
@@ -265,16 +321,23 @@ impl<'a> Content<'a> {
         // A shape of four sides is a parsed one; the expected one of a damaged file knows no sides.
         self.leaf = match (self.expected(), &self.member.shape[..]) {
             (Some(row), &[_, height, width, channels]) if self.is_images() => {
-                Some(LeafHasher::new(&SampleFields {
-                    split: self.record.map_or("", |record| &record.split),
-                    label: row.label,
-                    boxes: &[],
-                    caption: "",
-                    shape: (height as usize, width as usize, channels as usize),
-                }))
+                self.begin_leaf(row, (height as usize, width as usize, channels as usize))
             }
             _ => None,
         };
+    }
+
+    /// Nothing when the row's boxes or caption could not be read, which is reported then.
+    fn begin_leaf(&mut self, row: &Row, shape: (usize, usize, usize)) -> Option<LeafHasher> {
+        let annotations = self.annotations;
+        let (boxes, caption) = (annotations.boxes(self.row), annotations.caption(self.row));
+        let (Some(boxes), Some(caption)) = (boxes, caption) else {
+            self.problems.row(row, "boxes or caption are missing or not UTF-8".into());
+            return None;
+        };
+        let split = self.record.map_or("", |record| &record.split);
+        let fields = SampleFields { split, label: row.label, boxes: &boxes, caption, shape };
+        Some(LeafHasher::new(&fields))
     }
 
     fn update(&mut self, mut piece: &[u8]) {
@@ -317,7 +380,15 @@ impl<'a> Content<'a> {
             return Some(format!("pixels have CRC-32C {found:08x}, expected {expected:08x}"));
         }
         let found = hex(&self.leaf.take()?.finish());
-        (found != row.leaf).then(|| format!("leaf hash is {found}, expected {}", row.leaf))
+        let expected = &row.leaf;
+        (found != *expected).then(|| {
+            let what = if row.boxes.or(row.caption_bytes).is_some() {
+                "boxes or caption differ, "
+            } else {
+                ""
+            };
+            format!("{what}leaf hash is {found}, expected {expected}")
+        })
     }
 
     fn check_text(&self, expected: &str, what: &str) -> Option<String> {
@@ -334,34 +405,37 @@ impl<'a> Content<'a> {
                 self.problems.row(row, format!("{what} row is missing"));
             }
         }
-        if let Some(expected) = self.member.crc32 {
-            let mut crc = crc32fast::Hasher::new();
-            crc.update(&super::npy::header(&self.member.descr, &self.member.shape));
-            crc.combine(&self.crc32);
-            let found = crc.finalize();
-            if found != expected {
-                let name = &self.member.name;
-                self.problems
-                    .file(format!("{name} has CRC-32 {found:08x}, expected {expected:08x}"));
-            }
-        }
+        check_crc(self.member, &self.crc32, self.problems);
+    }
+}
+
+/// The CRC of the directory must be that of NPY header and body.
+pub(super) fn check_crc(member: &NpzMember, body: &crc32fast::Hasher, problems: &mut Problems) {
+    let Some(expected) = member.crc32 else { return };
+    let mut crc = crc32fast::Hasher::new();
+    crc.update(&super::npy::header(&member.descr, &member.shape));
+    crc.combine(body);
+    let found = crc.finalize();
+    if found != expected {
+        let name = &member.name;
+        problems.file(format!("{name} has CRC-32 {found:08x}, expected {expected:08x}"));
     }
 }
 
 /// Problems so far, with the shard's name put to each.
-struct Problems {
+pub(super) struct Problems {
     shard: String,
     list: Vec<Problem>,
     unnamed: u64,
 }
 
 impl Problems {
-    fn file(&mut self, message: String) {
+    pub(super) fn file(&mut self, message: String) {
         let shard = self.shard.clone();
         self.list.push(Problem { shard, message, id: None, row: None, path: None });
     }
 
-    fn row(&mut self, row: &Row, message: String) {
+    pub(super) fn row(&mut self, row: &Row, message: String) {
         if self.list.len() >= MAX_NAMED {
             self.unnamed += 1;
             return;

@@ -4,13 +4,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::annotation::{Annotations, StoredBox};
+use super::columns::Columns;
 use super::commit::{TempFile, create_folder, storage, write_atomic};
 use super::failure::Failure;
 use super::member::Compression;
 use super::npz::NpzWriter;
 use super::plan::{ImageShape, PlannedSample, PlannedShard};
 use super::record::{Record, Row, SCHEMA, record_path, shard_path};
-use super::row::{ChannelSums, EncodedRow, RowEncoder};
+use super::row::{ChannelSums, EncodedRow, RowEncoder, RowFields};
 use crate::error::{Error, Result};
 
 /// What must be known of a shard before its first row.
@@ -28,6 +30,8 @@ pub struct ShardHeader {
     pub id_width: usize,
     /// Characters of the longest planned group; `None` leaves the member out.
     pub group_width: Option<usize>,
+    /// Which members for annotations there are.
+    pub annotations: Annotations,
     /// Leaves paths out of the record.
     pub private: bool,
     /// Stored or deflated members.
@@ -44,6 +48,7 @@ pub struct ShardWriter {
     shape: (usize, usize, usize),
     npz: NpzWriter,
     rows: Vec<Row>,
+    columns: Columns,
     failures: Vec<Failure>,
     sums: ChannelSums,
 }
@@ -62,6 +67,7 @@ impl ShardWriter {
         npz.begin("images.npy");
         Ok(Self {
             out: out.to_owned(),
+            columns: Columns::new(header.annotations),
             header,
             shape,
             npz,
@@ -93,7 +99,11 @@ impl ShardWriter {
         row: &EncodedRow,
         damaged: Option<String>,
     ) -> u64 {
-        let PlannedSample { id, path, label, group, .. } = sample;
+        let PlannedSample { id, path, label, group, boxes, caption, attributes, .. } = sample;
+        let caption = caption.unwrap_or_default();
+        let stored = row.boxes.as_deref().unwrap_or_default();
+        let dropped = boxes.map_or(0, |planned| planned.len().saturating_sub(stored.len()));
+        self.columns.push(stored, &caption);
         self.rows.push(Row {
             id,
             row: self.rows.len() as u64,
@@ -101,6 +111,10 @@ impl ShardWriter {
             group,
             path: (!self.header.private).then_some(path),
             crc32c: row.crc32c,
+            boxes: row.boxes.as_ref().map(|boxes| boxes.len() as u32),
+            boxes_dropped: (dropped > 0).then_some(dropped as u32),
+            caption_bytes: (!caption.is_empty()).then_some(caption.len() as u32),
+            attributes,
             leaf: row.leaf.clone(),
             damaged,
         });
@@ -108,7 +122,7 @@ impl ShardWriter {
         self.npz.push(row.payload.len(), row.raw_bytes, row.crc32)
     }
 
-    /// Appends and writes a row.
+    /// Appends and writes a row; `boxes` are those of the sample, placed in the stored image.
     ///
     /// # Errors
     /// `Spec` when the sample or the image does not belong here, `Storage`.
@@ -117,8 +131,11 @@ impl ShardWriter {
         sample: PlannedSample,
         shape: (usize, usize, usize),
         pixels: Vec<u8>,
+        boxes: Option<Vec<StoredBox>>,
         damaged: Option<String>,
     ) -> Result<()> {
+        sample.check().map_err(Error::Spec)?;
+        self.check_annotations(&sample, boxes.as_deref())?;
         if shape != self.shape {
             return Err(Error::Spec(format!(
                 "image must be {:?} (height, width, channels), got {shape:?}",
@@ -129,9 +146,20 @@ impl ShardWriter {
             let (split, found) = (&self.header.shard.split, &sample.split);
             return Err(Error::Spec(format!("sample must be of split {split:?}, got {found:?}")));
         }
-        let row = self.encoder().encode(sample.label, pixels);
+        let caption = sample.caption.as_deref().unwrap_or_default();
+        let row = self.encoder().encode(RowFields { label: sample.label, boxes, caption }, pixels);
         let place = self.place(sample, &row, damaged);
         self.file().write_at(&row.payload, place)
+    }
+
+    fn check_annotations(&self, sample: &PlannedSample, boxes: Option<&[StoredBox]>) -> Result<()> {
+        let wrong = |what: String| Err(Error::Spec(format!("sample {}: {what}", sample.id)));
+        sample.check_allowed(self.header.annotations).or_else(wrong)?;
+        let (planned, placed) = (sample.boxes.as_ref().map(Vec::len), boxes.map(<[_]>::len));
+        if planned.is_some() != placed.is_some() || placed > planned {
+            return wrong(format!("{planned:?} boxes are planned, {placed:?} are placed"));
+        }
+        Ok(())
     }
 
     /// Records an input that is not stored.
@@ -187,7 +215,7 @@ impl ShardWriter {
             let groups = self.rows.iter().map(|row| row.group.as_deref().unwrap_or_default());
             write_texts(&mut self.npz, "group.npy", width, groups, count)?;
         }
-        Ok(())
+        self.columns.write(&mut self.npz)
     }
 }
 
