@@ -10,7 +10,15 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from parity_samples import ENCODERS, Rng, encoded_files, random_image, random_size
+from format_samples import FORMATS, random_tiff
+from parity_samples import (
+    ENCODERS,
+    Rng,
+    encoded_files,
+    png_file,
+    random_image,
+    random_size,
+)
 
 from medprep import _core
 from medprep.errors import MedprepError
@@ -55,7 +63,10 @@ def our_decode(data: bytes, channels: str, *, keep_damaged: bool = False) -> np.
 
 def check_decode(rng: Rng, kind: str) -> Iterator[Comparison]:
     """A random file of one kind, read as RGB and as grey; both sides must take or refuse it."""
-    ((name, data),) = encoded_files(rng, kind, 1)
+    if kind in FORMATS:
+        name, data = FORMATS[kind](rng)
+    else:
+        ((name, data),) = encoded_files(rng, kind, 1)
     for channels in ("rgb", "grey"):
         theirs, ours = opencv_decode(data, channels), our_decode(data, channels)
         if theirs is None or ours is None:
@@ -64,6 +75,40 @@ def check_decode(rng: Rng, kind: str) -> Iterator[Comparison]:
             yield Comparison(what=what, values=1, differing=int(taken[0] != taken[1]))
         else:
             yield compare(f"{name} {channels}", ours, theirs)
+
+
+def check_decode_wide(rng: Rng) -> Iterator[Comparison]:
+    """16-bit PNG and TIFF with all their bits."""
+    if rng.integers(0, 2):
+        name, data = random_tiff(rng, wide=True)
+    else:
+        color = int(rng.choice([0, 2, 4, 6]))
+        height, width = random_size(rng, 60)
+        samples = {0: 1, 2: 3, 4: 2, 6: 4}[color]
+        values = rng.integers(0, 65536, (height, width, samples))
+        name, data = f"PNG colour {color}", png_file(rng, values, color=color, depth=16)
+    for channels, flag in (("rgb", cv2.IMREAD_COLOR), ("grey", cv2.IMREAD_GRAYSCALE)):
+        theirs = cv2.imdecode(np.frombuffer(data, np.uint8), flag | cv2.IMREAD_ANYDEPTH)
+        theirs = theirs if theirs.ndim == 2 else np.ascontiguousarray(theirs[..., ::-1])
+        yield compare(f"{name} {channels}", _core.decode_wide(data, channels), theirs)
+
+
+def check_wide(rng: Rng) -> Iterator[Comparison]:
+    """Area resize, median and gamma of 16-bit values."""
+    image = random_image(rng, *random_size(rng), int(rng.choice([1, 3])), top=65536)
+    h, w = image.shape[:2]
+    height, width = random_size(rng)
+    if rng.integers(0, 2):
+        ratio_y, ratio_x = (2, 2) if rng.integers(0, 3) == 0 else rng.integers(1, 30, 2)
+        height, width = max(1, h // int(ratio_y)), max(1, w // int(ratio_x))
+        image = np.ascontiguousarray(image[: height * int(ratio_y), : width * int(ratio_x)])
+    theirs = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+    what = f"area 16-bit {image.shape} -> {height} x {width}"
+    yield compare(what, _core.resize(image, height, width, "area"), theirs)
+    yield compare("median 16-bit", _core.median(image, 3), cv2.medianBlur(image, 3))
+    gamma = float(rng.uniform(0.05, 5))
+    table = np.rint(65535 * (np.arange(65536) / 65535) ** (1 / gamma)).astype(np.uint16)
+    yield compare(f"gamma 16-bit {gamma}", _core.gamma(image, gamma), table[image])
 
 
 def check_resize(rng: Rng) -> Iterator[Comparison]:
@@ -164,8 +209,10 @@ def check_all_colours(rng: Rng) -> Iterator[Comparison]:
 CHECKS: dict[str, Callable[[Rng], Iterator[Comparison]]] = {
     **{
         f"decode {kind}": (lambda rng, kind=kind: check_decode(rng, kind))  # type: ignore[misc]
-        for kind in ENCODERS
+        for kind in (*ENCODERS, *FORMATS)
     },
+    "decode 16 bits": check_decode_wide,
+    "resize, median, gamma 16 bits": check_wide,
     "resize": check_resize,
     "fit": check_fit,
     "clahe": check_clahe,

@@ -151,7 +151,7 @@ fn valid_files_of_other_kinds_are_unsupported_and_not_damaged() {
     assert_eq!(refusal(&twelve_bits, &STRICT), "not supported: JPEG with 12 bits a value");
     assert_eq!(
         refusal(b"No image here, only words.", &STRICT),
-        "cannot decode image: not a JPEG or PNG: found text beginning with \"No image here, only word\""
+        "cannot decode image: not a JPEG, PNG, TIFF, WebP, GIF, BMP or DICOM: found text"
     );
 }
 

@@ -6,18 +6,23 @@
 //! that need no whole image.
 
 mod bands;
+mod bmp;
 pub mod dicom;
 mod error;
 mod exif;
 mod format;
+mod gif;
 mod guard;
 mod jpeg;
 mod jpeg_lossless;
 pub mod jpeg_sequential;
 mod limits;
+mod mix;
 mod orientation;
 mod png;
 mod probe;
+mod tiff;
+mod webp;
 
 use serde::{Deserialize, Serialize};
 
@@ -26,7 +31,8 @@ pub use format::Format;
 pub use limits::Limits;
 pub use probe::{Probe, probe};
 
-use crate::{ImageU8, Result};
+use crate::image::Image;
+use crate::{ImageU8, ImageU16, Result};
 
 /// What a decoded pixel holds; colour files are reduced and grey files are expanded to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -74,11 +80,17 @@ pub struct Scratch {
     jpeg: jpeg_sequential::Scratch,
     /// Rows on their way to a consumer of [`Bands`].
     band: Vec<u8>,
+    /// 16-bit pixels before the orientation is applied.
+    stored_wide: ImageU16,
+    /// 8-bit pixels before they are widened.
+    narrow: ImageU8,
+    tiff: tiff::Scratch,
 }
 
-/// Decodes a JPEG or PNG into `out`, upright (EXIF orientation applied), 8 bits a value.
+/// Decodes an image file into `out`, upright (EXIF orientation applied), 8 bits a value.
 ///
-/// Equal to `cv2.imdecode` with `IMREAD_COLOR` (in RGB order) or `IMREAD_GRAYSCALE`.
+/// Equal to `cv2.imdecode` with `IMREAD_COLOR` (in RGB order) or `IMREAD_GRAYSCALE`. DICOM is
+/// [`dicom::decode_dicom`]'s.
 ///
 /// # Errors
 /// `Decode` for damaged bytes and unknown formats, `Limit` for files over the caps (checked before
@@ -110,15 +122,95 @@ pub fn decode_into(
             })?;
             Ok(Decoded::default())
         }
+        Format::Tiff => {
+            let header = tiff::Header::read(data)?;
+            let Scratch { stored, jpeg, tiff, .. } = scratch;
+            decode_upright(header.orientation, stored, out, |stored| {
+                tiff::decode(data, &header, channels, options, (jpeg, tiff), stored)
+            })?;
+            Ok(Decoded::default())
+        }
+        Format::WebP => {
+            let header = webp::Header::read(data)?;
+            webp::decode(data, &header, channels, options, &mut scratch.row, out)?;
+            Ok(Decoded::default())
+        }
+        Format::Gif => {
+            gif::decode(data, &gif::Header::read(data)?, channels, options, out)?;
+            Ok(Decoded::default())
+        }
+        Format::Bmp => {
+            bmp::decode(data, &bmp::Header::read(data)?, channels, options, out)?;
+            Ok(Decoded::default())
+        }
+        Format::Dicom => Err(error::unsupported("DICOM here (medprep.decode_dicom decodes it)")),
+    }
+}
+
+/// Decodes an image file into `out`, upright, 16 bits a value.
+///
+/// 16-bit PNG and TIFF keep their values; all others are decoded by [`decode_into`] and widened:
+/// v becomes 257 v, so that black and white stay black and white. Alpha is dropped.
+///
+/// # Errors
+/// As [`decode_into`].
+pub fn decode_wide_into(
+    data: &[u8],
+    channels: Channels,
+    options: &DecodeOptions,
+    scratch: &mut Scratch,
+    out: &mut ImageU16,
+) -> Result<Decoded> {
+    match Format::of(data)? {
+        Format::Png => {
+            let header = png::Header::read(data)?;
+            if header.bit_depth == 16 {
+                let Scratch { stored_wide, row, .. } = scratch;
+                decode_upright(header.orientation, stored_wide, out, |stored| {
+                    png::decode_wide(data, &header, channels, options, row, stored)
+                })?;
+                return Ok(Decoded::default());
+            }
+        }
+        Format::Tiff => {
+            let header = tiff::Header::read(data)?;
+            if header.bit_depth == 16 {
+                let Scratch { stored_wide, jpeg, tiff, .. } = scratch;
+                decode_upright(header.orientation, stored_wide, out, |stored| {
+                    tiff::decode_wide(data, &header, channels, options, (jpeg, tiff), stored)
+                })?;
+                return Ok(Decoded::default());
+            }
+        }
+        _ => {}
+    }
+    let mut narrow = std::mem::take(&mut scratch.narrow);
+    let decoded = decode_into(data, channels, options, scratch, &mut narrow);
+    widen(&narrow, out);
+    scratch.narrow = narrow;
+    decoded
+}
+
+/// Grey of an 8-bit colour with the weights of `cv2.cvtColor`.
+pub fn grey_of_rgb(rgb: [u8; 3]) -> u8 {
+    mix::cvt_color(rgb)
+}
+
+/// 8-bit values times 257.
+fn widen(narrow: &ImageU8, wide: &mut ImageU16) {
+    let (height, width, channels) = narrow.shape();
+    wide.reshape(height, width, channels);
+    for (wide, &value) in wide.data_mut().iter_mut().zip(narrow.data()) {
+        *wide = 257 * u16::from(value);
     }
 }
 
 /// Decodes straight into `out`, or by way of `stored` when the image has to be turned.
-fn decode_upright(
+fn decode_upright<T: Copy + Default>(
     orientation: u8,
-    stored: &mut ImageU8,
-    out: &mut ImageU8,
-    decode: impl FnOnce(&mut ImageU8) -> Result<()>,
+    stored: &mut Image<T>,
+    out: &mut Image<T>,
+    decode: impl FnOnce(&mut Image<T>) -> Result<()>,
 ) -> Result<()> {
     if orientation == 1 {
         return decode(out);

@@ -1,6 +1,6 @@
 //! Turns an image as its EXIF orientation says.
 
-use crate::ImageU8;
+use crate::image::Image;
 
 /// True when the orientation exchanges height and width.
 pub(super) fn swaps_axes(orientation: u8) -> bool {
@@ -8,16 +8,20 @@ pub(super) fn swaps_axes(orientation: u8) -> bool {
 }
 
 /// Writes `stored` into `upright` by EXIF orientation 1..=8; any other value copies.
-pub(super) fn apply(stored: &ImageU8, orientation: u8, upright: &mut ImageU8) {
+pub(super) fn apply<T: Copy + Default>(stored: &Image<T>, orientation: u8, upright: &mut Image<T>) {
     let (height, width, channels) = stored.shape();
     match channels {
-        1 => turn::<1>(stored, orientation, upright),
-        3 => turn::<3>(stored, orientation, upright),
+        1 => turn::<T, 1>(stored, orientation, upright),
+        3 => turn::<T, 3>(stored, orientation, upright),
         _ => unreachable!("decoders give 1 or 3 channels, got {height} x {width} x {channels}"),
     }
 }
 
-fn turn<const CHANNELS: usize>(stored: &ImageU8, orientation: u8, upright: &mut ImageU8) {
+fn turn<T: Copy + Default, const CHANNELS: usize>(
+    stored: &Image<T>,
+    orientation: u8,
+    upright: &mut Image<T>,
+) {
     let (height, width, _) = stored.shape();
     let (out_height, out_width) =
         if swaps_axes(orientation) { (width, height) } else { (height, width) };
@@ -44,6 +48,7 @@ fn turn<const CHANNELS: usize>(stored: &ImageU8, orientation: u8, upright: &mut 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ImageU8;
 
     #[test]
     fn the_eight_orientations_of_a_2_x_3_image() {

@@ -20,6 +20,7 @@ pub(in super::super) struct Header {
     pub interlaced: bool,
     /// EXIF orientation 1..=8.
     pub orientation: u8,
+    pub has_icc: bool,
 }
 
 impl Header {
@@ -48,9 +49,15 @@ impl Header {
             6 => 4,
             _ => return Err(damaged(FORMAT, format!("unknown colour type {color}"))),
         };
-        let orientation = chunks
-            .find(|chunk| &chunk.name == b"eXIf" && chunk.is_intact && is_tiff(chunk.body))
-            .and_then(|chunk| exif::orientation(chunk.body));
+        let (mut orientation, mut has_icc) = (None, false);
+        let mut found_exif = false;
+        for chunk in chunks {
+            has_icc |= &chunk.name == b"iCCP";
+            if !found_exif && &chunk.name == b"eXIf" && chunk.is_intact && is_tiff(chunk.body) {
+                found_exif = true;
+                orientation = exif::orientation(chunk.body);
+            }
+        }
         Ok(Self {
             height,
             width,
@@ -58,6 +65,7 @@ impl Header {
             channels,
             interlaced: interlace == 1,
             orientation: exif::upright_or(orientation),
+            has_icc,
         })
     }
 }

@@ -7,9 +7,9 @@
 use ::png::Info;
 
 /// 0.299 and 0.587 times 2^15, truncated; blue gets the rest.
-const RED: u32 = 9797;
-const GREEN: u32 = 19234;
-const BLUE: u32 = 32768 - RED - GREEN;
+pub(super) const RED: u32 = 9797;
+pub(super) const GREEN: u32 = 19234;
+pub(super) const BLUE: u32 = 32768 - RED - GREEN;
 
 /// libpng's fixed point: 1.0 is 100,000.
 const GAMMA_ONE: u32 = 100_000;

@@ -3,6 +3,7 @@
 mod chunks;
 mod grey;
 mod pixels;
+mod wide;
 
 use ::png::{
     BitDepth, ColorType, DecodeOptions as PngOptions, Decoder, DecodingError, Transformations,
@@ -11,6 +12,7 @@ use ::png::{
 pub(super) use chunks::Header;
 use grey::ToGrey;
 use pixels::Layout;
+pub(super) use wide::decode_wide;
 
 use super::error::damaged;
 use super::guard::catch_panic;
