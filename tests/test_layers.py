@@ -100,19 +100,37 @@ MEDTRAIN: Arrows = {
         *("stop", "strategies", "tasks", "types"),
     },
     "evaluation": {"data", "precision", "strategies", "tasks", "types"},
+    # a run: what it is made of, where it goes on from, what it leaves
+    "dataset": {"config", "data", "metrics", "errors", "types"},
+    "assembly": {
+        *("config", "data", "dataset", "metrics", "models", "optim"),
+        *("precision", "seed", "strategies", "tasks"),
+    },
+    "environment": {"assembly", "dataset", "job", "machine", "types"},
+    "resume": {"checkpoint", "config", "dataset", "job", "errors"},
+    "results": {"data", "files", "records", "types"},
+    "session": {
+        *("assembly", "checkpoint", "dataset", "distributed", "environment", "evaluation"),
+        *("files", "job", "journal", "loop", "machine", "progress", "records", "resume"),
+        *("results", "seed", "stop", "strategies", "types"),
+    },
+    "run": {
+        *("checkpoint", "dataset", "distributed", "job", "machine", "records", "session"),
+        *("stop", "errors", "types"),
+    },
     # processes
     "job": {"config", "distributed", "errors"},
     "launch": {"job", "distributed", "machine", "records", "errors"},
     # pages; they see files, never torch
     "reports": {"metrics", "files", "errors"},
 }
-# `run` and `trained` build everything; `api` and `cli` are the faces.
-MEDTRAIN_TOP = {"__init__", "__main__", "api", "cli", "run", "trained"}
+# `trained` builds what uses a run; `api` and `cli` are the faces.
+MEDTRAIN_TOP = {"__init__", "__main__", "api", "cli", "trained"}
 # The only doors from medtrain into medprep.
 MEDPREP_DOORS: Arrows = {
     "errors": {"errors"},
     "data": {"shards"},
-    "run": {"manifest"},
+    "dataset": {"manifest"},
     "trained": {"errors", "kernels", "pipeline"},
 }
 

@@ -20,9 +20,10 @@ from torch import nn
 from medprep import pipeline
 from medprep.errors import ImageError, ReadError
 from medprep.kernels import make_kernel
-from medtrain import checkpoint, config, machine, run
+from medtrain import checkpoint, config, machine
 from medtrain.checkpoint import CheckpointStore
 from medtrain.data import Augment, EvaluationLoader, Inputs, Normalise
+from medtrain.dataset import DataSet, open_data
 from medtrain.errors import CheckpointError, UsageError, VerificationError
 from medtrain.evaluation import evaluate
 from medtrain.metrics import positive_class
@@ -135,7 +136,7 @@ class Trained:
         Raises VerificationError when those images were prepared differently, and UsageError when
         their classes differ.
         """
-        opened = run.open_data(Path(data or self.data["path"]))
+        opened = open_data(Path(data or self.data["path"]))
         self._check_same_kind(opened)
         results: dict[str, Evaluation | None] = {}
         for name in splits:
@@ -202,7 +203,7 @@ class Trained:
         probabilities: NDArray[np.float64] = logits.double().softmax(dim=1).cpu().numpy()
         return probabilities
 
-    def _check_same_kind(self, opened: run.DataSet) -> None:
+    def _check_same_kind(self, opened: DataSet) -> None:
         manifest = opened.manifest
         if manifest.fingerprint != self.data["fingerprint"]:
             raise VerificationError(
