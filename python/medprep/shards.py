@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from medprep import checksums, npz
 from medprep import manifest as manifest_file
-from medprep import npz
 from medprep.errors import StorageError, UsageError, VerificationError
 from medprep.manifest import Manifest, ShardEntry
 from medprep.shard_annotations import ShardBoxes, ShardCaptions, read_boxes, read_captions
@@ -64,6 +64,7 @@ class ShardReader:
         self._open: dict[int, _Shard] = {}
         self._labels: NDArray[np.int64] | None = None
         self._ids: NDArray[np.str_] | None = None
+        self._checksums: dict[int, NDArray[np.uint32] | None] = {}
 
     def __len__(self) -> int:
         """Number of samples."""
@@ -129,6 +130,26 @@ class ShardReader:
             labels[here] = shard.labels[rows]
         return images, labels
 
+    def is_damaged(self, indices: NDArray[np.int64], images: NDArray[Any]) -> NDArray[np.bool_]:
+        """Which of the gathered images are not those that were written, by their CRC-32C.
+
+        indices: (N,) in 0..len-1; images: as `batch` gave them. Returns (N,); False for rows of
+        shards without a record (see `has_checksums`).
+        """
+        shard_of = np.searchsorted(self._starts, indices, side="right") - 1
+        damaged = np.zeros(len(indices), np.bool_)
+        for at, (index, shard_at) in enumerate(zip(indices, shard_of, strict=True)):
+            expected = self._checksums_of(int(shard_at))
+            if expected is not None:
+                row = index - self._starts[shard_at]
+                damaged[at] = checksums.crc32c(images[at]) != expected[row]
+        return damaged
+
+    @property
+    def has_checksums(self) -> bool:
+        """Whether rows can be checked: the first shard has a record of them."""
+        return bool(self._entries) and self._checksums_of(0) is not None
+
     @property
     def labels(self) -> NDArray[np.int64]:
         """(N,) int64; -1 = unlabelled."""
@@ -161,6 +182,12 @@ class ShardReader:
     def __getstate__(self) -> dict[str, Any]:
         """Leave the mappings behind: the receiving process opens its own."""
         return {**self.__dict__, "_open": {}, "_labels": None, "_ids": None}
+
+    def _checksums_of(self, shard_at: int) -> NDArray[np.uint32] | None:
+        if shard_at not in self._checksums:
+            entry = self._entries[shard_at]
+            self._checksums[shard_at] = checksums.of_shard(self.out, entry.name, entry.count)
+        return self._checksums[shard_at]
 
     def _locate(self, index: int) -> tuple[int, int]:
         at = index + len(self) if index < 0 else index
