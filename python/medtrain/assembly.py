@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from medtrain.average import WeightAverage
 from medtrain.config import Config
 from medtrain.data import Augment, EvaluationLoader, Inputs, Normalise, Split, TrainLoader
 from medtrain.dataset import DataSet
@@ -37,6 +38,7 @@ class Assembly:
     optimizer: torch.optim.Optimizer
     loader: TrainLoader
     schedule: Schedule
+    average: WeightAverage
 
 
 def assemble(config: Config, data: DataSet, strategy: Strategy) -> Assembly:
@@ -49,6 +51,9 @@ def assemble(config: Config, data: DataSet, strategy: Strategy) -> Assembly:
         in_channels=data.manifest.image.channels,
     )
     parameters = count_parameters(plain)
+    if config.train.compile:
+        # In place, so that the names of the weights stay those of the plain model.
+        plain.compile()
     model = strategy.prepare(plain)
     task = build_task(config, data, strategy.device)
     optimizer = build_optimizer(config.optim, model)
@@ -62,7 +67,10 @@ def assemble(config: Config, data: DataSet, strategy: Strategy) -> Assembly:
         task=task,
         optimizer=optimizer,
         loader=loader,
-        schedule=Schedule(config.optim, optimizer, loader.steps * config.train.epochs),
+        schedule=Schedule(
+            config.optim, optimizer, epoch_steps=loader.steps, epochs=config.train.epochs
+        ),
+        average=WeightAverage(model, config.train.ema_decay),
     )
 
 
@@ -76,11 +84,12 @@ def build_task(config: Config, data: DataSet, device: torch.device) -> Classify:
         positive_class=positive_class(manifest.classes, config.metrics.positive_class),
         inputs=Inputs(
             Normalise(manifest.channel_mean, manifest.channel_std),
-            Augment(config.augment),
+            Augment(config.augment, manifest.classes),
             channels_last=config.model.channels_last,
         ),
         device=device,
         seed=config.seed,
+        label_smoothing=config.train.label_smoothing,
     )
 
 
@@ -95,6 +104,8 @@ def train_loader(config: Config, data: DataSet, strategy: Strategy) -> TrainLoad
         world_size=strategy.data_degree,
         augment=config.data.augment,
         device=strategy.device,
+        check_rows=config.data.check_rows,
+        on_corrupt=config.data.on_corrupt,
     )
 
 
@@ -106,4 +117,6 @@ def evaluation_loader(config: Config, split: Split, strategy: Strategy) -> Evalu
         rank=strategy.data_rank,
         world_size=strategy.data_degree,
         device=strategy.device,
+        check_rows=config.data.check_rows,
+        on_corrupt=config.data.on_corrupt,
     )

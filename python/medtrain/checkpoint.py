@@ -1,9 +1,11 @@
 """Checkpoints that are whole, hashed and bound to their data, or refused.
 
 RUN/checkpoints/{last,previous,best}/ hold model.safetensors, optimizer.safetensors and
-state.json. A checkpoint is written under a temporary name, forced to the disk and renamed;
-`last` becomes `previous` first, so one valid copy always survives. state.json carries the
-SHA-256 of both tensor files and of itself, and all three are verified on loading.
+state.json, and where a run has them average.safetensors (the running mean of the weights) and
+ranks.safetensors (each rank's own normalisation statistics). A checkpoint is written under a
+temporary name, forced to the disk and renamed; `last` becomes `previous` first, so one valid
+copy always survives. state.json carries the SHA-256 of the tensor files and of itself, and all
+are verified on loading.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,58 +23,86 @@ from safetensors.torch import load_file, save_file
 
 from medtrain import files
 from medtrain.errors import CheckpointError, StorageError, UsageError
-from medtrain.strategies.base import TrainingState
+from medtrain.strategies.base import Tensors, TrainingState
 from medtrain.types import JsonObject
 
 FOLDER = "checkpoints"
 MODEL, OPTIMIZER, STATE = "model.safetensors", "optimizer.safetensors", "state.json"
+AVERAGE, RANKS = "average.safetensors", "ranks.safetensors"
 SCHEMA = 1
 _SEAL = "sha256"
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A verified checkpoint: its folder, the JSON of its state, and its tensors."""
+    """A verified checkpoint: its folder, the JSON of its state, and its tensors.
+
+    more: the tensors of further files, by file name; empty for files it does not have.
+    """
 
     path: Path
     state: JsonObject
     tensors: TrainingState
+    more: Mapping[str, Tensors]
+
+    @property
+    def weights(self) -> Tensors:
+        """What is evaluated and used: the averaged weights where there are any."""
+        return self.more.get(AVERAGE, {}) or self.tensors.model
 
 
 class CheckpointStore:
-    """The checkpoints of one run folder. Only rank 0 writes; all ranks may read."""
+    """The checkpoints of one run folder. Only rank 0 writes; all ranks may read.
 
-    def __init__(self, run: Path) -> None:
+    keep_last: `last`, `previous`, `previous-2`, ...; keep_best: `best`, `best-2`, ... by the
+    watched value of their epoch, of which `is_higher_better` says the direction.
+    """
+
+    def __init__(
+        self, run: Path, *, keep_last: int = 2, keep_best: int = 1, is_higher_better: bool = False
+    ) -> None:
         self.folder = run / FOLDER
+        self._keep_last = keep_last
+        self._keep_best = keep_best
+        self._sign = 1 if is_higher_better else -1
 
     def exists(self) -> bool:
         """True when anything was saved here."""
-        return any((self.folder / name).exists() for name in ("last", "previous"))
+        return bool(self._newest_first())
 
     def clear(self) -> None:
         """Forget an earlier run's checkpoints."""
         if self.folder.exists():
             shutil.rmtree(self.folder)
 
-    def save(self, tensors: TrainingState, state: JsonObject, *, best: bool) -> None:
+    def save(
+        self,
+        tensors: TrainingState,
+        state: JsonObject,
+        *,
+        best: bool,
+        more: Mapping[str, Tensors] | None = None,
+    ) -> None:
         """Write `last`, and a copy of it as `best`; raises StorageError when that fails.
 
-        The folder keeps the modes of the user's umask: groups on shared storage can read it.
+        more: further files of tensors; empty ones are not written. The folder keeps the modes of
+        the user's umask: groups on shared storage can read it.
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._remove_leftovers()
             temporary = files.temporary_sibling(self.folder / "last")
-            _write(temporary, tensors, state)
-            last, previous = self.folder / "last", self.folder / "previous"
-            if last.exists():
-                if previous.exists():
-                    shutil.rmtree(previous)
-                last.rename(previous)
+            _write(temporary, tensors, {k: v for k, v in (more or {}).items() if v}, state)
+            last = self.folder / "last"
+            # One more is kept until the new one is in its place.
+            self._make_room("last", "previous", max(2, self._keep_last))
             temporary.rename(last)
             files.sync(self.folder)
-            if best:
-                self._copy_to_best(last)
+            if self._keep_last == 1:
+                shutil.rmtree(self.folder / "previous", ignore_errors=True)
+            place = 1 if best else self._place_among_best(state)
+            if place is not None:
+                self._copy_to_best(last, place)
         except (OSError, SafetensorError) as error:
             reason = getattr(error, "strerror", None) or str(error)
             raise StorageError(
@@ -87,9 +117,9 @@ class CheckpointStore:
         Raises CheckpointError when neither can be trusted.
         """
         reasons = []
-        for name in ("last", "previous"):
+        for path in self._newest_first():
             try:
-                return load(self.folder / name)
+                return load(path)
             except CheckpointError as error:
                 reasons.append(str(error))
                 warn(f"{error}; trying the one before it")
@@ -102,19 +132,69 @@ class CheckpointStore:
         """`best`; raises CheckpointError when it is torn or altered."""
         return load(self.folder / "best")
 
-    def _copy_to_best(self, source: Path) -> None:
+    def finish_save(self, newest: Checkpoint) -> None:
+        """Do what a save that was killed had still to do: the copies among the best ones.
+
+        Call on rank 0 with what `load_newest` gave, before anything else is saved.
+        """
+        wanted = newest.state["progress"]["best_epoch"]
+        if wanted and wanted != _epoch_of(self.folder / "best"):
+            leftovers = sorted(self.folder.glob(".best.tmp-*"))
+            for path in (newest.path, *leftovers):
+                if _epoch_of(path) == wanted and _is_whole(path) and not _is_inside_epoch(path):
+                    self._copy_to_best(path, 1)
+                    return
+        elif place := self._place_among_best(newest.state):
+            self._copy_to_best(newest.path, place)
+
+    def _newest_first(self) -> list[Path]:
+        numbered = _numbered("previous", len(list(self.folder.glob("previous*"))) + 1)
+        return [p for p in (self.folder / n for n in ("last", *numbered)) if p.exists()]
+
+    def _make_room(self, name: str, following: str, keep: int) -> None:
+        """Move `name` and what follows it one place on; what would be beyond `keep` goes."""
+        places = [name, *_numbered(following, keep)][:keep]
+        paths = [self.folder / place for place in places]
+        gap = _gap(paths)
+        if paths[gap].exists():
+            shutil.rmtree(paths[gap])
+        for at in range(gap, 0, -1):
+            paths[at - 1].rename(paths[at])
+
+    def _place_among_best(self, state: JsonObject) -> int | None:
+        """The place, from 2 on, of an epoch that is among the best ones to keep."""
+        progress = state.get("progress", {})
+        value = progress.get("watched")
+        if self._keep_best == 1 or value is None or progress["position"]:
+            return None
+        if progress["epoch"] in (_epoch_of(path) for path in self._best_paths()):
+            return None
+        for place in range(2, self._keep_best + 1):
+            kept = _watched_of(self.folder / f"best-{place}")
+            if kept is None or self._sign * value > self._sign * kept:
+                return place
+        return None
+
+    def _copy_to_best(self, source: Path, place: int) -> None:
         # A copy, not a link: `best` must not change with what is saved later.
-        best = self.folder / "best"
-        temporary, old = files.temporary_sibling(best), files.temporary_sibling(best)
+        temporary = files.temporary_sibling(self.folder / "best")
         shutil.copytree(source, temporary)
         for file in temporary.iterdir():
             files.sync(file)
         files.sync(temporary)
-        if best.exists():
-            best.rename(old)
-        temporary.rename(best)
+        old = files.temporary_sibling(self.folder / "best")
+        paths = self._best_paths()[place - 1 :]
+        gap = _gap(paths)
+        if paths[gap].exists():
+            paths[gap].rename(old)
+        for at in range(gap, 0, -1):
+            paths[at - 1].rename(paths[at])
+        temporary.rename(paths[0])
         files.sync(self.folder)
         shutil.rmtree(old, ignore_errors=True)
+
+    def _best_paths(self) -> list[Path]:
+        return [self.folder / name for name in _numbered("best", self._keep_best + 1)]
 
     def _remove_leftovers(self) -> None:
         """Temporary folders of a process that was killed while saving; one run, one writer."""
@@ -134,13 +214,14 @@ def find(path: Path) -> Path:
 def load(path: Path) -> Checkpoint:
     """Read and verify one checkpoint; raises CheckpointError with what is wrong in which file."""
     state = load_state(path)
-    for name in (MODEL, OPTIMIZER):
+    more = [name for name in (AVERAGE, RANKS) if name in state["files"]]
+    for name in (MODEL, OPTIMIZER, *more):
         _verify(path / name, state["files"].get(name, {}))
     try:
         tensors = TrainingState(load_file(path / MODEL), load_file(path / OPTIMIZER))
+        return Checkpoint(path, state, tensors, {name: load_file(path / name) for name in more})
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path}: cannot read the tensors: {error}") from None
-    return Checkpoint(path, state, tensors)
 
 
 def load_state(path: Path) -> JsonObject:
@@ -159,20 +240,60 @@ def load_state(path: Path) -> JsonObject:
     return state
 
 
-def _write(folder: Path, tensors: TrainingState, state: JsonObject) -> None:
+def _write(
+    folder: Path, tensors: TrainingState, more: Mapping[str, Tensors], state: JsonObject
+) -> None:
     folder.mkdir()
-    save_file(tensors.model, folder / MODEL)
-    save_file(tensors.optimizer, folder / OPTIMIZER)
-    # safetensors makes its files private to the owner; give them the folder's modes.
-    for name in (MODEL, OPTIMIZER):
+    contents = {MODEL: tensors.model, OPTIMIZER: tensors.optimizer, **more}
+    for name, content in contents.items():
+        save_file(content, folder / name)
+        # safetensors makes its files private to the owner; give them the folder's modes.
         (folder / name).chmod(folder.stat().st_mode & 0o666)
     named = {**state, "schema": SCHEMA, "files": {}}
-    named["files"] = {name: _fingerprint(folder / name) for name in (MODEL, OPTIMIZER)}
+    named["files"] = {name: _fingerprint(folder / name) for name in contents}
     named[_SEAL] = _seal(named)
     (folder / STATE).write_text(json.dumps(named, indent=1, allow_nan=False), encoding="utf-8")
     for file in folder.iterdir():
         files.sync(file)
     files.sync(folder)
+
+
+def _numbered(name: str, count: int) -> list[str]:
+    """`name`, `name-2`, ..., `name-<count - 1>`."""
+    return [name, *(f"{name}-{at}" for at in range(2, count))]
+
+
+def _gap(paths: list[Path]) -> int:
+    """Where the row of folders ends: the first place that is free, or the last one."""
+    return next((at for at, path in enumerate(paths) if not path.exists()), len(paths) - 1)
+
+
+def _epoch_of(path: Path) -> int | None:
+    try:
+        epoch = load_state(path)["progress"]["epoch"]
+    except (CheckpointError, KeyError):
+        return None
+    return int(epoch)
+
+
+def _watched_of(path: Path) -> float | None:
+    try:
+        value = load_state(path)["progress"]["watched"]
+    except (CheckpointError, KeyError):
+        return None
+    return None if value is None else float(value)
+
+
+def _is_inside_epoch(path: Path) -> bool:
+    return bool(load_state(path)["progress"]["position"])
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        load(path)
+    except CheckpointError:
+        return False
+    return True
 
 
 def _fingerprint(path: Path) -> JsonObject:

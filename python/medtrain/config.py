@@ -24,8 +24,10 @@ from medtrain.errors import ConfigError
 NORMS = ("batch", "group", "frozen")
 OPTIMIZERS = ("adamw", "sgd")
 PRECISIONS = ("auto", "fp32", "bf16")
-SCHEDULES = ("cosine", "none")
+SCHEDULES = ("cosine", "step", "one-cycle", "none")
 CLASS_WEIGHTS = ("inverse", "none")
+ON_CORRUPT = ("fail", "skip")
+CHECK_ROWS = ("never", "first", "always")
 MONITORS = ("loss", "accuracy", "auroc", "f1", "sensitivity", "specificity")
 
 
@@ -36,8 +38,12 @@ class DataConfig:
     batch_size: int = 32  # samples of one micro-batch on one data rank
     evaluation_batch_size: int = 32  # the same for any number of processes, so are the numbers
     augment: bool = True
+    on_corrupt: str = "fail"  # or skip: leave out samples whose pixels are not those once written
+    check_rows: str = "first"  # compare CRC-32C: never, when a process first reads a row, always
 
     def __post_init__(self) -> None:
+        _one_of("data.on_corrupt", self.on_corrupt, ON_CORRUPT)
+        _one_of("data.check_rows", self.check_rows, CHECK_ROWS)
         _at_least("data.batch_size", self.batch_size, 1)
         _at_least("data.evaluation_batch_size", self.evaluation_batch_size, 1)
 
@@ -53,8 +59,12 @@ class AugmentConfig:
     contrast: float = 0.1  # factor 1 +- this
     saturation: float = 0.05  # factor 1 +- this
     hue: float = 0.05  # turns of the colour circle, either way
+    # class -> factor on rotation and colour of its images; classes not named: 1
+    class_strength: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        for name, factor in self.class_strength.items():
+            _between(f"augment.class_strength.{name}", factor, 0.0, 10.0)
         for name in ("horizontal_flip", "vertical_flip", "brightness", "contrast", "saturation"):
             _between(f"augment.{name}", getattr(self, name), 0.0, 1.0)
         _between("augment.rotation", self.rotation, 0.0, 180.0)
@@ -85,12 +95,19 @@ class OptimConfig:
     learning_rate: float = 3e-4  # peak, after warm-up
     weight_decay: float = 1e-4  # not on biases and normalisation
     momentum: float = 0.9  # sgd only
-    schedule: str = "cosine"
-    warmup_steps: int = 0  # optimizer steps, not micro-batches
+    fused: bool | None = None  # one kernel for all weights; None: where torch has one
+    schedule: str = "cosine"  # cosine, step, one-cycle or none
+    warmup_steps: int = 0  # optimizer steps, not micro-batches; one-cycle has its own
     final_learning_rate: float = 1e-6  # where the cosine ends
+    step_epochs: int = 30  # schedule step: epochs between two falls
+    step_factor: float = 0.1  # schedule step: what the rate is multiplied by at each
     max_norm: float = 1.0  # gradients are clipped to this norm; 0: not at all
 
     def __post_init__(self) -> None:
+        _at_least("optim.step_epochs", self.step_epochs, 1)
+        _between("optim.step_factor", self.step_factor, 0.0, 1.0)
+        if self.schedule == "one-cycle" and self.warmup_steps:
+            raise ConfigError("optim.warmup_steps must be 0 with optim.schedule=one-cycle")
         _one_of("optim.name", self.name, OPTIMIZERS)
         _one_of("optim.schedule", self.schedule, SCHEDULES)
         _at_least("optim.warmup_steps", self.warmup_steps, 0)
@@ -110,6 +127,10 @@ class TrainConfig:
     accumulate: int = 1  # micro-batches of one optimizer step
     precision: str = "auto"  # auto: bf16 on GPUs that have it, else fp32
     class_weights: str = "inverse"  # inverse: of the class frequency in train
+    label_smoothing: float = 0.0  # share of the target that is spread over all classes
+    ema_decay: float = 0.0  # evaluate a running mean of the weights; 0: the weights themselves
+    compile: bool = False  # torch.compile; the same numbers up to rounding
+    max_bad_steps: int = 10  # steps in a row with NaN or infinity before giving up; 0: never
     deterministic: bool = False
     threads: int = 0  # per process; 0: cores divided by processes
     log_every: int = 10  # optimizer steps between step records
@@ -122,6 +143,11 @@ class TrainConfig:
         _at_least("train.threads", self.threads, 0)
         _at_least("train.log_every", self.log_every, 1)
         _at_least("train.patience", self.patience, 0)
+        _at_least("train.max_bad_steps", self.max_bad_steps, 0)
+        for name in ("label_smoothing", "ema_decay"):
+            value = getattr(self, name)
+            if not 0.0 <= value < 1.0:
+                raise ConfigError(f"train.{name} must be in [0, 1), got {value}")
         _one_of("train.class_weights", self.class_weights, CLASS_WEIGHTS)
         _one_of("train.monitor", self.monitor, MONITORS)
         if self.precision == "fp16":
@@ -129,6 +155,22 @@ class TrainConfig:
                 "train.precision: 'fp16' is not available in this version; use 'bf16' or 'fp32'"
             )
         _one_of("train.precision", self.precision, PRECISIONS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckpointConfig:
+    """When checkpoints are written besides every epoch's end, and how many are kept."""
+
+    keep_last: int = 2  # the newest ones: last, previous, previous-2, ...
+    keep_best: int = 1  # by the watched value: best, best-2, ...
+    every_steps: int = 0  # optimizer steps; 0: not inside an epoch
+    every_minutes: float = 0.0  # 0: not inside an epoch
+
+    def __post_init__(self) -> None:
+        _at_least("checkpoint.keep_last", self.keep_last, 1)
+        _at_least("checkpoint.keep_best", self.keep_best, 1)
+        _at_least("checkpoint.every_steps", self.every_steps, 0)
+        _at_least("checkpoint.every_minutes", self.every_minutes, 0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,6 +192,7 @@ class Config:
     model: ModelConfig = field(default_factory=ModelConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)
     train: TrainConfig = field(default_factory=TrainConfig)
+    checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
     metrics: MetricsConfig = field(default_factory=MetricsConfig)
 
     def __post_init__(self) -> None:
@@ -225,12 +268,15 @@ def flatten(config: Config) -> dict[str, Any]:
 
 @cache
 def _field_types() -> dict[str, Any]:
-    """Every dotted key and its type."""
+    """Every dotted key and its type; `a.b.*` stands for the keys of a mapping."""
     found: dict[str, Any] = {}
     for name, hint in typing.get_type_hints(Config).items():
         if dataclasses.is_dataclass(hint):
-            inner = typing.get_type_hints(hint)
-            found.update({f"{name}.{key}": kind for key, kind in inner.items()})
+            for key, kind in typing.get_type_hints(hint).items():
+                is_mapping = typing.get_origin(kind) is dict
+                found[f"{name}.{key}{'.*' if is_mapping else ''}"] = (
+                    typing.get_args(kind)[1] if is_mapping else kind
+                )
         else:
             found[name] = hint
     return found
@@ -239,9 +285,11 @@ def _field_types() -> dict[str, Any]:
 def _overlay(values: dict[str, Any], new: Mapping[str, Any], source: str) -> None:
     known = _field_types()
     for key, value in new.items():
-        if key not in known:
+        mapping = f"{'.'.join(key.split('.')[:2])}.*"
+        kind = known.get(key, known.get(mapping) if key.count(".") > 1 else None)
+        if kind is None:
             raise ConfigError(f"{source}: unknown key {key!r}{_meant(key, known)}")
-        values[key] = _coerce(key, value, known[key], source)
+        values[key] = _coerce(key, value, kind, source)
 
 
 def _build(cls: type[Config], values: Mapping[str, Any], prefix: str) -> Config:
@@ -253,10 +301,22 @@ def _build(cls: type[Config], values: Mapping[str, Any], prefix: str) -> Config:
                 for key, value in values.items()
                 if key.startswith(f"{name}.")
             }
-            arguments[name] = hint(**inner)
+            arguments[name] = hint(**_nested(inner))
         elif prefix + name in values:
             arguments[name] = values[prefix + name]
     return cls(**arguments)
+
+
+def _nested(values: Mapping[str, Any]) -> dict[str, Any]:
+    """`mapping.key` values gathered into their mappings."""
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        name, dot, inner = key.partition(".")
+        if dot:
+            found.setdefault(name, {})[inner] = value
+        else:
+            found[name] = value
+    return found
 
 
 def _flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

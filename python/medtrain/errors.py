@@ -16,14 +16,24 @@ from medprep.errors import (
 __all__ = [
     "CheckpointError",
     "ConfigError",
+    "DivergedError",
     "ExtraMissingError",
     "InterruptedRunError",
     "MedprepError",
+    "OutOfMemoryError",
     "StoppedError",
     "StorageError",
     "UsageError",
     "VerificationError",
 ]
+
+
+class DivergedError(MedprepError):
+    """Training gave losses or gradients that are not finite, too often in a row."""
+
+
+class OutOfMemoryError(MedprepError):
+    """A step needs more memory than there is; the hint says what would fit."""
 
 
 class CheckpointError(VerificationError):

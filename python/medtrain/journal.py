@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from pathlib import Path
 from typing import TextIO
 
-import torch
-
-from medtrain import records
+from medtrain import files, records
 from medtrain.progress import Progress
-from medtrain.types import Evaluation, JsonObject, StepOutput
+from medtrain.types import Evaluation, JsonObject, StepVerdict
 
+CORRUPT_NAME = "corrupt.json"
 _LINE_EVERY_S = 30.0
 _BAR_EVERY_S = 0.2
 _BAR_WIDTH = 24
@@ -42,6 +42,7 @@ class Journal:
         self._log_every = log_every
         self._console = _Console(stream or sys.stderr, silent=run is None or verbosity < 0)
         self.epoch_speeds: list[float] = []
+        self._corrupt: set[tuple[str, str]] = set()
         self._window = _Window()
         self._epoch_window = _Window()
 
@@ -52,6 +53,21 @@ class Journal:
     def say(self, text: str) -> None:
         """Tell people one line."""
         self._console.line(text)
+
+    def corrupt(self, at: Progress, split: str, ids: list[str]) -> None:
+        """Record samples that were left out because their pixels are not those once written."""
+        if self._run is not None and not self._corrupt:
+            self._corrupt = _known_corrupt(self._run / CORRUPT_NAME)
+        new = [sample for sample in ids if (split, sample) not in self._corrupt]
+        self._corrupt.update((split, sample) for sample in new)
+        if not new:
+            return
+        self.event("corrupt", split=split, ids=new, epoch=at.epoch + 1, step=at.step)
+        named = ", ".join(new[:3]) + (f" and {len(new) - 3} more" if len(new) > 3 else "")
+        self.say(f"{split}: left out {len(new)} corrupt sample(s): {named}")
+        if self._run is not None:
+            known = [{"split": name, "id": sample} for name, sample in sorted(self._corrupt)]
+            files.write_json(self._run / CORRUPT_NAME, {"samples": known})
 
     def status(self, state: str, progress: Progress, message: str) -> None:
         """Replace status.json."""
@@ -69,15 +85,17 @@ class Journal:
     def step(
         self,
         at: Progress,
-        out: StepOutput,
+        step: StepVerdict,
         *,
-        grad_norm: torch.Tensor,
         learning_rate: float,
         wait_s: float,
     ) -> None:
-        """Record every `log_every`-th step; only then are values read from the device."""
-        if at.step % self._log_every == 0:
-            totals = out.totals()
+        """Record every `log_every`-th step, and every bad one."""
+        if step.is_bad:
+            self.event("bad_step", epoch=at.epoch + 1, step=at.step, grad_norm=step.grad_norm)
+            self.say(f"step {at.step}: loss or gradient is not finite; the step is not taken")
+        elif at.step % self._log_every == 0:
+            totals = step.totals
             speed, data_s, _ = self._window.close(at.position, wait_s)
             self._records.write(
                 "step",
@@ -85,7 +103,7 @@ class Journal:
                 step=at.step,
                 loss=totals.mean_loss,
                 objective=totals.mean_objective,
-                grad_norm=float(grad_norm),
+                grad_norm=step.grad_norm,
                 learning_rate=learning_rate,
                 images_per_s=speed,
                 data_seconds=data_s,
@@ -99,9 +117,10 @@ class Journal:
         self, at: Progress, val: Evaluation | None, *, learning_rate: float, wait_s: float
     ) -> None:
         """Record the epoch that has just been trained and evaluated."""
-        totals = at.read_totals()
+        totals = at.totals
         speed, data_s, seconds = self._epoch_window.result
-        self.epoch_speeds.append(speed)
+        if speed > 0:  # nothing was left to train after a stop at the epoch's last step
+            self.epoch_speeds.append(speed)
         train = {
             "loss": totals.mean_loss,
             "objective": totals.mean_objective,
@@ -109,6 +128,7 @@ class Journal:
             "images_per_s": speed,
             "seconds": seconds,
             "data_seconds": data_s,
+            "bad_steps": at.bad_steps,
         }
         metrics = None if val is None else val.metrics
         self._records.write(
@@ -125,8 +145,7 @@ class Journal:
         )
 
     def end_training(self, at: Progress, wait_s: float) -> None:
-        """Stop the epoch's clock, after everything the device was given is done."""
-        at.read_totals()
+        """Stop the epoch's clock; the loss of its last step has been read, so it is done."""
         self._epoch_window.close(at.position, wait_s)
 
     @property
@@ -185,6 +204,14 @@ class _Console:
         else:
             self._next_s = time.monotonic() + _LINE_EVERY_S
             self.line(f"{what}: {done}/{total} images")
+
+
+def _known_corrupt(path: Path) -> set[tuple[str, str]]:
+    """What an interrupted run had found already."""
+    if not path.is_file():
+        return set()
+    samples = json.loads(path.read_text(encoding="utf-8"))["samples"]
+    return {(sample["split"], sample["id"]) for sample in samples}
 
 
 def _summary(name: str, values: JsonObject) -> str:

@@ -1,6 +1,6 @@
 """The training loop: one for every strategy, precision and task.
 
-It receives objects and builds none (`run` does), and nothing in it asks whether it is
+It receives objects and builds none (`session` does), and nothing in it asks whether it is
 distributed: the strategy knows.
 """
 
@@ -12,13 +12,15 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from medtrain.average import WeightAverage
+from medtrain.boundary import Boundary
 from medtrain.data import TrainLoader
+from medtrain.guard import Guard
 from medtrain.journal import Journal
 from medtrain.optim import Schedule
 from medtrain.precision import Precision
 from medtrain.progress import Progress
 from medtrain.seed import StepRandomness
-from medtrain.stop import StopFlag
 from medtrain.strategies.base import Strategy
 from medtrain.tasks.base import Task
 from medtrain.types import Evaluation
@@ -38,8 +40,11 @@ class Limits:
 class Parts:
     """Everything the loop works with.
 
+    boundary: what all ranks settle between two steps (it gives the signal to stop for), and how
+    they save.
+    guard: which steps are taken. average: the running mean of the weights.
+    agree_statistics: makes normalisation statistics the same on all ranks.
     validate: evaluates the validation split; None where there is none.
-    save: writes a checkpoint (and a copy as the best one); called on all ranks.
     """
 
     task: Task
@@ -48,13 +53,15 @@ class Parts:
     precision: Precision
     optimizer: torch.optim.Optimizer
     schedule: Schedule
+    average: WeightAverage
     loader: TrainLoader
     randomness: StepRandomness
+    boundary: Boundary
+    guard: Guard
     journal: Journal
-    stop: StopFlag
     limits: Limits
+    agree_statistics: Callable[[], None]
     validate: Callable[[], Evaluation | None]
-    save: Callable[[Progress, bool], None]
 
 
 def fit(parts: Parts, at: Progress) -> int:
@@ -64,27 +71,31 @@ def fit(parts: Parts, at: Progress) -> int:
         p.model.train()
         p.journal.begin_epoch(at, p.loader.wait_s)
         for position, micro_batches in p.loader.epoch(at.epoch, at.position):
+            if signal := p.boundary.settle(at):
+                return signal
             p.randomness.begin(at.step)
+            p.guard.begin()
             out = strategy.train_step(p.task, p.model, micro_batches, p.precision)
             p.precision.unscale(p.optimizer)
             grad_norm = strategy.clip_grad_norm(p.model, limits.max_norm)
             rate = p.schedule.learning_rate
-            p.precision.step(p.optimizer)
+            step = p.guard.judge(at, out, grad_norm, micro_batches)
+            if step.is_taken:
+                p.precision.step(p.optimizer)
+                p.average.update()
             p.optimizer.zero_grad()
             p.schedule.step()
-            at.advance(position, out)
-            p.journal.step(at, out, grad_norm=grad_norm, learning_rate=rate, wait_s=p.loader.wait_s)
-            if signal := strategy.agree(p.stop.requested):
-                strategy.agree_statistics(p.model)
-                p.save(at, False)
-                return signal
+            at.advance(position, step.totals)
+            p.journal.step(at, step, learning_rate=rate, wait_s=p.loader.wait_s)
         p.journal.end_training(at, p.loader.wait_s)
-        strategy.agree_statistics(p.model)
+        if signal := p.boundary.settle(at):
+            return signal
+        p.agree_statistics()
         val = p.validate()
         p.journal.epoch(at, val, learning_rate=p.schedule.learning_rate, wait_s=p.loader.wait_s)
         is_best = at.end_epoch(_watched(val, limits.monitor), limits.monitor)
-        p.save(at, is_best)
-        if signal := strategy.agree(p.stop.requested):
+        p.boundary.save(at, is_best)
+        if signal := p.boundary.settle(at):
             return signal
     return 0
 

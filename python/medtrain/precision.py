@@ -19,6 +19,7 @@ class Precision(Protocol):
     """How forward passes compute and how gradients become a step."""
 
     name: str
+    skips_overflow: bool  # `step` itself refuses gradients that overflowed, and scales less
 
     def autocast(self) -> AbstractContextManager[object]:
         """A context for one forward pass; entered anew for each."""
@@ -49,6 +50,7 @@ class Float32:
     """Full precision; the null object of the others."""
 
     name = "fp32"
+    skips_overflow = False
 
     def autocast(self) -> AbstractContextManager[object]:
         """Nothing is cast."""

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-import torch
-
-from medtrain.types import NO_TOTALS, JsonObject, StepOutput, Totals
+from medtrain.types import NO_TOTALS, JsonObject, Totals
 
 _LOWER_IS_BETTER = ("loss",)
+
+
+def is_higher_better(monitor: str) -> bool:
+    """Whether a larger value of the watched metric is the better one."""
+    return monitor not in _LOWER_IS_BETTER
 
 
 @dataclass
@@ -18,7 +21,9 @@ class Progress:
     """Counted by the loop, saved and restored with the weights.
 
     epoch: epochs done. position: samples of the current epoch done, over all ranks.
-    step: optimizer steps done since the start. totals: sums of the current epoch.
+    step: optimizer steps done since the start, bad ones included. totals: sums of the current
+    epoch. watched: the validation value of the last finished epoch. bad_steps: steps not taken
+    because their loss or gradient was not finite; bad_in_a_row: up to now.
     """
 
     epoch: int = 0
@@ -27,20 +32,15 @@ class Progress:
     totals: Totals = NO_TOTALS
     best_value: float | None = None
     best_epoch: int = 0
-    _sums: torch.Tensor | None = field(default=None, repr=False)
+    watched: float | None = None
+    bad_steps: int = 0
+    bad_in_a_row: int = 0
 
-    def advance(self, position: int, out: StepOutput) -> None:
-        """One global step is done; its sums stay on the device until somebody asks."""
+    def advance(self, position: int, totals: Totals) -> None:
+        """One global step is done."""
         self.position = position
         self.step += 1
-        before = out.sums.new_tensor(self.totals) if self._sums is None else self._sums
-        self._sums = before + out.sums
-
-    def read_totals(self) -> Totals:
-        """The sums of the epoch so far; waits for the device."""
-        if self._sums is not None:
-            self.totals = Totals(*self._sums.tolist())
-        return self.totals
+        self.totals = Totals(*(a + b for a, b in zip(self.totals, totals, strict=True)))
 
     def end_epoch(self, value: float | None, monitor: str) -> bool:
         """Count the epoch; True when the watched validation value is the best so far.
@@ -50,13 +50,14 @@ class Progress:
         """
         self.epoch += 1
         self.position = 0
-        self.totals, self._sums = NO_TOTALS, None
+        self.totals = NO_TOTALS
+        self.watched = value if value is not None and math.isfinite(value) else None
         is_best = self.best_value is None
-        if value is not None and math.isfinite(value):
-            sign = -1 if monitor in _LOWER_IS_BETTER else 1
-            is_best = is_best or sign * value > sign * (self.best_value or 0.0)
+        if self.watched is not None:
+            sign = 1 if is_higher_better(monitor) else -1
+            is_best = is_best or sign * self.watched > sign * (self.best_value or 0.0)
             if is_best:
-                self.best_value = value
+                self.best_value = self.watched
         if is_best:
             self.best_epoch = self.epoch
         return is_best
@@ -67,8 +68,10 @@ class Progress:
 
     def to_json(self) -> JsonObject:
         """As checkpoints hold it."""
-        self.read_totals()
-        names = ("epoch", "position", "step", "best_value", "best_epoch")
+        names = (
+            *("epoch", "position", "step", "best_value", "best_epoch"),
+            *("watched", "bad_steps", "bad_in_a_row"),
+        )
         return {name: getattr(self, name) for name in names} | {"totals": list(self.totals)}
 
     @classmethod

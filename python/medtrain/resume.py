@@ -16,15 +16,24 @@ from medtrain.job import Job
 # cut of the global batch, the length) it is the user's to change on another machine.
 _FREE_ON_RESUME = (
     "recipe",
+    "checkpoint.every_minutes",
+    "checkpoint.every_steps",
+    "checkpoint.keep_best",
+    "checkpoint.keep_last",
     "data.batch_size",
+    "data.check_rows",
     "data.evaluation_batch_size",
+    "data.on_corrupt",
     "metrics.positive_class",
     "model.channels_last",
     "model.weights",
+    "optim.fused",
     "train.accumulate",
+    "train.compile",
     "train.deterministic",
     "train.epochs",
     "train.log_every",
+    "train.max_bad_steps",
     "train.monitor",
     "train.patience",
     "train.precision",
@@ -55,9 +64,9 @@ def check_same(checkpoint: Checkpoint, config: Config, data: DataSet) -> None:
     then = configuration.flatten(configuration.from_dict(state["config"], str(checkpoint.path)))
     now = configuration.flatten(config)
     changed = [
-        f"{key} ({then[key]} then, {now[key]} now)"
-        for key in now
-        if key not in _FREE_ON_RESUME and then[key] != now[key]
+        f"{key} ({then.get(key)} then, {now.get(key)} now)"
+        for key in sorted(now.keys() | then.keys())
+        if key not in _FREE_ON_RESUME and then.get(key) != now.get(key)
     ]
     if changed:
         raise ConfigError(

@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+import traceback
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 
-from medtrain import distributed, environment, files, machine, records
+from medtrain import distributed, environment, files, machine, memory, records
+from medtrain import statistics as norm_statistics
 from medtrain.assembly import assemble, evaluation_loader
-from medtrain.checkpoint import CheckpointStore
+from medtrain.boundary import Boundary
+from medtrain.checkpoint import AVERAGE, RANKS, Checkpoint, CheckpointStore
 from medtrain.dataset import DataSet
+from medtrain.errors import OutOfMemoryError
 from medtrain.evaluation import evaluate
+from medtrain.guard import FILE_NAME as BAD_BATCHES
+from medtrain.guard import Guard
 from medtrain.job import Job
-from medtrain.journal import Journal
+from medtrain.journal import CORRUPT_NAME, Journal
 from medtrain.loop import Limits, Parts, fit
-from medtrain.progress import Progress
+from medtrain.progress import Progress, is_higher_better
 from medtrain.results import write_results
 from medtrain.resume import check_same, find_checkpoint
 from medtrain.seed import StepRandomness
 from medtrain.stop import StopFlag
 from medtrain.strategies import STRATEGIES, Strategy
+from medtrain.strategies.base import TrainingState
 from medtrain.types import Evaluation, JsonObject
 
 
@@ -43,16 +51,28 @@ class Session:
             log_every=job.config.train.log_every,
             verbosity=job.verbosity,
         )
-        self._store = CheckpointStore(job.run)
+        self._store = CheckpointStore(
+            job.run,
+            keep_last=job.config.checkpoint.keep_last,
+            keep_best=job.config.checkpoint.keep_best,
+            is_higher_better=is_higher_better(job.config.train.monitor),
+        )
+        self._statistics = self._all_statistics()
+        self._at = Progress()
 
     def train(self, stop: StopFlag) -> tuple[JsonObject, int]:
         """(the keys of `--json`, 0 or the signal that stopped the run)."""
-        at = self._resume()
+        at = self._at = self._resume()
         self._announce(at)
         if self._job.resume not in ("auto", "never"):
             # Another run's weights are where this one starts: its first best ones.
             self._save(at, True)
-        signal = fit(self._loop_parts(stop), at)
+        try:
+            signal = fit(self._loop_parts(stop), at)
+        except Exception as error:
+            if not memory.is_out_of_memory(error):
+                raise
+            raise self._explain(error) from None
         result = self._result(at)
         if signal:
             self._stopped(at, signal)
@@ -70,41 +90,87 @@ class Session:
             precision=parts.precision,
             optimizer=parts.optimizer,
             schedule=parts.schedule,
+            average=parts.average,
             loader=parts.loader,
             randomness=StepRandomness(config.seed, parts.strategy.data_rank),
+            boundary=Boundary(
+                strategy=parts.strategy,
+                stop=stop,
+                loader=parts.loader,
+                journal=self._journal,
+                every_steps=config.checkpoint.every_steps,
+                every_minutes=config.checkpoint.every_minutes,
+                save=self._save,
+            ),
+            guard=Guard(
+                model=parts.model,
+                strategy=parts.strategy,
+                precision=parts.precision,
+                max_bad_steps=config.train.max_bad_steps,
+                run=self._run,
+                ids=parts.loader.split.ids,
+            ),
             journal=self._journal,
-            stop=stop,
             limits=Limits(
                 epochs=config.train.epochs,
                 max_norm=config.optim.max_norm,
                 monitor=config.train.monitor,
                 patience=config.train.patience,
             ),
+            agree_statistics=self._agree_statistics,
             validate=partial(self._evaluate, "val", intervals=False),
-            save=self._save,
+        )
+
+    def _explain(self, error: Exception) -> OutOfMemoryError:
+        """What would have fitted; drops the failed pass first, or there is no room to measure."""
+        traceback.clear_frames(error.__traceback__)
+        parts, data = self._parts, self._config.data
+        few = parts.loader.split.batch(np.arange(min(2, len(parts.loader))))
+        return memory.explain(
+            error.with_traceback(None),
+            batch_size=data.batch_size,
+            accumulate=self._config.train.accumulate,
+            task=parts.task,
+            model=parts.model,
+            optimizer=parts.optimizer,
+            sample=few.to(parts.strategy.device),
         )
 
     def _resume(self) -> Progress:
         """Take up the checkpoint that `--resume` means; otherwise start at the beginning."""
-        job, parts, store = self._job, self._parts, self._store
+        job, store = self._job, self._store
         checkpoint = find_checkpoint(job, store, self._journal.say)
         if checkpoint is None:
             if self._run is not None:
-                for name in (records.STATUS_NAME, records.FILE_NAME):
+                for name in (records.STATUS_NAME, records.FILE_NAME, CORRUPT_NAME, BAD_BATCHES):
                     (self._run / name).unlink(missing_ok=True)
                 store.clear()
             return Progress()
         check_same(checkpoint, self._config, self._data)
-        state = checkpoint.state
-        parts.strategy.load_state(parts.model, parts.optimizer, checkpoint.tensors)
-        parts.schedule.load_state(state["schedule"])
-        parts.precision.load_state(state["precision"])
-        at = Progress.from_json(state["progress"])
+        at = self._load(checkpoint)
         if job.resume != "auto":
             at.best_value, at.best_epoch = None, at.epoch
+        elif self._run is not None:
+            store.finish_save(checkpoint)
         if self._run is not None:
             records.rewind(self._run / records.FILE_NAME, at.step)
         self._journal.say(f"resumed from {checkpoint.path}: epoch {at.epoch}, step {at.step}")
+        return at
+
+    def _load(self, checkpoint: Checkpoint) -> Progress:
+        parts, state = self._parts, checkpoint.state
+        average = checkpoint.more.get(AVERAGE)
+        if average is not None:
+            parts.strategy.load_state(parts.model, None, TrainingState(average, {}))
+            parts.average.restart()
+            parts.average.load_state(state["average"])
+        parts.strategy.load_state(parts.model, parts.optimizer, checkpoint.tensors)
+        own = checkpoint.more.get(RANKS, {})
+        norm_statistics.take_own(parts.strategy, self._statistics, own)
+        at = Progress.from_json(state["progress"])
+        epochs_done = at.epoch + at.position / len(parts.loader)
+        parts.schedule.load_state(state["schedule"], epochs_done=epochs_done)
+        parts.precision.load_state(state["precision"])
         return at
 
     def _announce(self, at: Progress) -> None:
@@ -122,19 +188,49 @@ class Session:
         if split is None:
             return None
         parts = self._parts
-        return evaluate(
-            evaluation_loader(self._config, split, parts.strategy),
-            task=parts.task,
-            model=parts.model,
-            strategy=parts.strategy,
-            precision=parts.precision,
-            intervals=intervals,
-        )
+        with parts.average.applied():
+            found, left_out = evaluate(
+                evaluation_loader(self._config, split, parts.strategy),
+                task=parts.task,
+                model=parts.model,
+                strategy=parts.strategy,
+                precision=parts.precision,
+                intervals=intervals,
+            )
+        if left_out:
+            self._journal.corrupt(self._at, name, split.ids(np.array(left_out)).tolist())
+        return found
+
+    def _all_statistics(self) -> norm_statistics.Statistics:
+        """Normalisation statistics of the model and of the averaged one, where they lie."""
+        model, average = self._parts.model, self._parts.average
+        live = {name: b for name, b in model.named_buffers() if b.is_floating_point()}
+        means = average.statistics(model)
+        return live | {f"average/{name}": mean for name, mean in means.items()}
+
+    def _agree_statistics(self) -> None:
+        """Make them the same on all ranks, the averaged ones too."""
+        parts = self._parts
+        parts.strategy.agree_statistics(parts.model)
+        if parts.average.is_kept:
+            with parts.average.applied():
+                parts.strategy.agree_statistics(parts.model)
 
     def _save(self, now: Progress, best: bool) -> None:
-        tensors = self._parts.strategy.state(self._parts.model, self._parts.optimizer)
+        """Write what the ranks agree on; they themselves go on with their own statistics."""
+        parts = self._parts
+        own = norm_statistics.copies(self._statistics)
+        ranks = norm_statistics.of_all_ranks(parts.strategy, own) if now.position else {}
+        self._agree_statistics()
+        tensors = parts.strategy.state(parts.model, parts.optimizer)
+        average = {}
+        if parts.average.is_kept:
+            with parts.average.applied():
+                average = parts.strategy.state(parts.model, parts.optimizer).model
+        norm_statistics.put_back(self._statistics, own)
         if self._run is not None:
-            self._store.save(tensors, self._state(now), best=best)
+            more = {AVERAGE: average, RANKS: ranks}
+            self._store.save(tensors, self._state(now), best=best, more=more)
         distributed.barrier()
 
     def _state(self, at: Progress) -> JsonObject:
@@ -142,6 +238,8 @@ class Session:
             "progress": at.to_json(),
             "schedule": self._parts.schedule.state(),
             "precision": self._parts.precision.state(),
+            "average": self._parts.average.state(),
+            "random": {"seed": self._config.seed, "drawn_from": "seed, epoch, step and sample"},
             "config": self._config.to_dict(),
             "data": self._data.state(),
             "versions": machine.versions(),
@@ -171,7 +269,9 @@ class Session:
     def _finish(self, at: Progress, result: JsonObject) -> None:
         """Evaluate the best weights and write the results; fills in `val` and `test`."""
         best = self._store.load_best()
-        self._parts.strategy.load_state(self._parts.model, None, best.tensors)
+        weights = TrainingState(best.weights, {})
+        self._parts.strategy.load_state(self._parts.model, None, weights)
+        self._parts.average.restart()
         results = {name: self._evaluate(name, intervals=True) for name in ("val", "test")}
         found = {name: value for name, value in results.items() if value is not None}
         if self._run is not None:

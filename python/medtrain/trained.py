@@ -21,8 +21,9 @@ from medprep import pipeline
 from medprep.errors import ImageError, ReadError
 from medprep.kernels import make_kernel
 from medtrain import checkpoint, config, machine
+from medtrain.assembly import evaluation_loader
 from medtrain.checkpoint import CheckpointStore
-from medtrain.data import Augment, EvaluationLoader, Inputs, Normalise
+from medtrain.data import Augment, Inputs, Normalise, Split
 from medtrain.dataset import DataSet, open_data
 from medtrain.errors import CheckpointError, UsageError, VerificationError
 from medtrain.evaluation import evaluate
@@ -86,7 +87,7 @@ class Trained:
             positive_class=positive_class(self.classes, self.config.metrics.positive_class),
             inputs=Inputs(
                 Normalise(self.data["channel_mean"], self.data["channel_std"]),
-                Augment(self.config.augment),
+                Augment(self.config.augment, self.classes),
                 channels_last=self.config.model.channels_last,
             ),
             device=self._strategy.device,
@@ -138,28 +139,20 @@ class Trained:
         """
         opened = open_data(Path(data or self.data["path"]))
         self._check_same_kind(opened)
-        results: dict[str, Evaluation | None] = {}
-        for name in splits:
-            split = opened.splits.get(name)
-            results[name] = (
-                None
-                if split is None
-                else evaluate(
-                    EvaluationLoader(
-                        split,
-                        batch_size=self.config.data.evaluation_batch_size,
-                        rank=0,
-                        world_size=1,
-                        device=self._strategy.device,
-                    ),
-                    task=self._task,
-                    model=self._model,
-                    strategy=self._strategy,
-                    precision=self._precision,
-                    intervals=True,
-                )
-            )
-        return results
+        return {name: self._evaluate(opened.splits.get(name)) for name in splits}
+
+    def _evaluate(self, split: Split | None) -> Evaluation | None:
+        if split is None:
+            return None
+        found, _ = evaluate(
+            evaluation_loader(self.config, split, self._strategy),
+            task=self._task,
+            model=self._model,
+            strategy=self._strategy,
+            precision=self._precision,
+            intervals=True,
+        )
+        return found
 
     def _build(self, saved: checkpoint.Checkpoint) -> nn.Module:
         # The checkpoint holds all weights; the file they once started from need not be there.
@@ -170,7 +163,7 @@ class Trained:
             in_channels=self.data["image"]["channels"],
         )
         try:
-            plain.load_state_dict(saved.tensors.model)
+            plain.load_state_dict(saved.weights)
         except RuntimeError as error:
             raise CheckpointError(f"{saved.path}: does not fit its model: {error}") from None
         return self._strategy.prepare(plain).eval()

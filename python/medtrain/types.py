@@ -57,6 +57,20 @@ class Batch:
             None if self.draws is None else self.draws.pin_memory(),
         )
 
+    def without(self, chosen: NDArray[np.bool_]) -> Batch:
+        """The batch without the chosen samples.
+
+        A single sample that would be left goes with them: it has no batch statistics.
+        """
+        kept = np.flatnonzero(~chosen)
+        at = torch.from_numpy(kept if len(kept) > 1 else kept[:0])
+        return Batch(
+            self.images[at],
+            self.labels[at],
+            self.index[at],
+            None if self.draws is None else self.draws[at],
+        )
+
     def stand_in(self) -> Batch:
         """One black image of this batch's shape, for a rank that must join without samples."""
         return Batch(
@@ -106,6 +120,20 @@ class StepOutput:
     def totals(self) -> Totals:
         """The sums as numbers."""
         return Totals(*self.sums.tolist())
+
+
+@dataclass(frozen=True, slots=True)
+class StepVerdict:
+    """What became of a global step.
+
+    totals: sums over the samples learned from. grad_norm: before clipping. is_taken: the weights
+    move. is_bad: loss or gradient is not finite.
+    """
+
+    totals: Totals
+    grad_norm: float
+    is_taken: bool
+    is_bad: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,3 +114,91 @@ def test_state_is_plain_json(store):
     state = json.loads((store.folder / "last" / checkpoint.STATE).read_text())
     assert state["schema"] == 1
     assert set(state["files"]) == {checkpoint.MODEL, checkpoint.OPTIMIZER}
+
+
+def progress(epoch, *, watched=None, best_epoch=0, position=0):
+    return {
+        "progress": {
+            "epoch": epoch,
+            "watched": watched,
+            "best_epoch": best_epoch,
+            "position": position,
+        }
+    }
+
+
+def epochs(store):
+    return {
+        path.name: checkpoint.load_state(path)["progress"]["epoch"]
+        for path in sorted(store.folder.iterdir())
+    }
+
+
+@pytest.mark.parametrize(
+    ("keep", "kept"),
+    [
+        (1, {"last": 6}),
+        (2, {"last": 6, "previous": 5}),
+        (4, {"last": 6, "previous": 5, "previous-2": 4, "previous-3": 3}),
+    ],
+)
+def test_the_newest_ones_are_kept(tmp_path, keep, kept):
+    store = CheckpointStore(tmp_path / "run", keep_last=keep)
+    for epoch in range(1, 7):
+        store.save(tensors(float(epoch)), progress(epoch), best=False)
+    assert epochs(store) == kept
+    assert store.load_newest(pytest.fail).state["progress"]["epoch"] == 6
+
+
+def test_torn_checkpoints_are_passed_over_to_the_last_one_kept(tmp_path):
+    store = CheckpointStore(tmp_path / "run", keep_last=3)
+    for epoch in range(1, 4):
+        store.save(tensors(float(epoch)), progress(epoch), best=False)
+    for name in ("last", "previous"):
+        flip_a_bit(store.folder / name / checkpoint.MODEL, -1)
+    warnings = []
+    assert store.load_newest(warnings.append).state["progress"]["epoch"] == 1
+    assert len(warnings) == 2
+
+
+@pytest.mark.parametrize("higher", [False, True])
+def test_the_best_ones_are_kept_in_their_order(tmp_path, higher):
+    store = CheckpointStore(tmp_path / "run", keep_best=3, is_higher_better=higher)
+    values = [0.5, 0.3, 0.4, 0.9, 0.35]
+    sign = 1 if higher else -1
+    best = None
+    for epoch, value in enumerate(values, 1):
+        is_best = best is None or sign * value > sign * best
+        best = value if is_best else best
+        store.save(tensors(value), progress(epoch, watched=value), best=is_best)
+    ranked = sorted(range(5), key=lambda at: -sign * values[at])[:3]
+    found = epochs(store)
+    assert [found[name] for name in ("best", "best-2", "best-3")] == [at + 1 for at in ranked]
+
+
+def test_best_that_a_killed_save_left_behind_is_made_on_resumption(tmp_path):
+    store = CheckpointStore(tmp_path / "run")
+    store.save(tensors(1.0), progress(1, best_epoch=1), best=True)
+    store.save(tensors(2.0), progress(2, best_epoch=2), best=False)  # killed before the copy
+    store.finish_save(store.load_newest(pytest.fail))
+    assert store.load_best().state["progress"]["epoch"] == 2
+
+
+def test_best_that_was_moved_aside_when_killed_is_found_again(tmp_path):
+    store = CheckpointStore(tmp_path / "run")
+    store.save(tensors(1.0), progress(1, best_epoch=1), best=True)
+    store.save(tensors(2.0), progress(1, best_epoch=1, position=8), best=False)
+    (store.folder / "best").rename(store.folder / ".best.tmp-host-1-x")
+    store.finish_save(store.load_newest(pytest.fail))
+    assert store.load_best().tensors.model["w"][0, 0] == 1.0
+
+
+def test_further_files_are_hashed_and_loaded(tmp_path):
+    store = CheckpointStore(tmp_path / "run")
+    mean = {"w": torch.zeros(3, 4)}
+    store.save(tensors(1.0), {}, best=True, more={checkpoint.AVERAGE: mean, checkpoint.RANKS: {}})
+    found = store.load_best()
+    assert found.weights["w"].sum() == 0 and checkpoint.RANKS not in found.more
+    flip_a_bit(store.folder / "best" / checkpoint.AVERAGE, -1)
+    with pytest.raises(CheckpointError, match=r"average.safetensors: altered"):
+        store.load_best()

@@ -5,9 +5,10 @@ import torch
 from medtrain import seed
 from medtrain.config import AugmentConfig
 from medtrain.data.inputs import DRAWS, Augment, Inputs, Normalise
+from medtrain.errors import ConfigError
 from medtrain.types import Batch
 
-STILL = {name: 0.0 for name in AugmentConfig.__dataclass_fields__}
+STILL = {n: 0.0 for n in AugmentConfig.__dataclass_fields__ if n != "class_strength"}
 
 
 def images(count=3, side=16, channels=3):
@@ -112,3 +113,27 @@ def test_evaluation_batches_are_not_augmented():
     zeros = torch.zeros(2, dtype=torch.int64)
     inputs = Inputs(Normalise([100.0], [50.0]), Augment(AugmentConfig()))
     assert inputs(Batch(pixels, zeros, zeros)).abs().max() == 0
+
+
+def test_class_strength_widens_the_changes_of_that_class_only():
+    config = AugmentConfig(**STILL | {"brightness": 0.2, "class_strength": {"rare": 2.0}})
+    draws = middle_draws(3)
+    draws[:, 3] = 1.0  # the end of the range
+    x = images(3) * 0.5
+    out = Augment(config, ["common", "rare"])(x.clone(), draws, torch.tensor([0, 1, 0]))
+    factors = torch.tensor([1.2, 1.4, 1.2]).view(-1, 1, 1, 1)
+    assert torch.allclose(out, (x * factors).clamp(max=255), atol=0.02)
+
+
+def test_class_strength_never_exceeds_what_the_setting_may_be():
+    config = AugmentConfig(**STILL | {"brightness": 0.8, "class_strength": {"rare": 5.0}})
+    draws = middle_draws(1)
+    draws[:, 3] = 0.0  # the dark end
+    out = Augment(config, ["rare"])(images(1), draws, torch.tensor([0]))
+    assert out.abs().max() == 0  # factor 1 - 1, not 1 - 4
+
+
+def test_strength_of_an_unknown_class_is_refused():
+    config = AugmentConfig(class_strength={"glaucma": 2.0})
+    with pytest.raises(ConfigError, match="no class 'glaucma'; classes: glaucoma, normal"):
+        Augment(config, ["glaucoma", "normal"])

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from medprep import checksums
+from medprep.shards import ShardReader
+
 SPEC = {
     "steps": [
         {"step": "decode", "channels": "rgb"},
@@ -42,10 +45,11 @@ def make_shards(
 ):
     """Write shards and a manifest.
 
-    labels_of: split -> its labels (-1: none); images_of: split -> its images.
+    labels_of: split -> its labels (-1: none); images_of: split -> its images. Rows have their
+    CRC-32C in records/, as medprep writes them.
     """
     counts = counts or {"train": 23, "val": 11, "test": 5}
-    out.mkdir(parents=True)
+    (out / "records").mkdir(parents=True)
     manifest = {
         "schema": 1,
         "classes": list(classes),
@@ -78,6 +82,8 @@ def make_shards(
                 columns["group"] = np.array([f"p{i // 2}" for i in range(count)[rows]])
             name = f"{split}-{index:05}.npz"
             np.savez(out / name, **columns)
+            record = {"rows": [{"crc32c": checksums.crc32c(image)} for image in images[rows]]}
+            (out / "records" / f"{split}-{index:05}.json").write_text(json.dumps(record))
             data = (out / name).read_bytes()
             manifest["shards"].append(
                 {
@@ -100,6 +106,15 @@ def make_shards(
     manifest["digest"] = hashlib.sha256(text.encode()).hexdigest()
     (out / "manifest.json").write_text(json.dumps(manifest))
     return out
+
+
+def flip_pixel(out: Path, split: str, row: int, *, shard_samples=16):
+    """Change one pixel of a stored image in place: sizes and headers stay right."""
+    path = out / f"{split}-{row // shard_samples:05}.npz"
+    image = ShardReader(out, split)[row].image.tobytes()
+    data = bytearray(path.read_bytes())
+    data[data.find(image) + 7] ^= 0x10
+    path.write_bytes(data)
 
 
 SMALL = {

@@ -45,6 +45,11 @@ _OPTIONS = (
     click.option("--epochs", type=int, help="Passes over the training split."),
     click.option("--batch-size", type=int, help="Samples of one micro-batch per process."),
     click.option("--accumulate", type=int, help="Micro-batches of one optimizer step."),
+    click.option(
+        "--on-corrupt",
+        type=click.Choice(["fail", "skip"]),
+        help="Samples that are not what was once written.  [default: fail]",
+    ),
     click.option("--deterministic", is_flag=True, help="Same bits on the same machine."),
     click.option(
         "--resume",
@@ -113,6 +118,7 @@ def _train(
     epochs: int | None,
     batch_size: int | None,
     accumulate: int | None,
+    on_corrupt: str | None,
     deterministic: bool,
     resume: str,
     as_json: bool,
@@ -128,6 +134,7 @@ def _train(
         "train.accumulate": accumulate,
         "train.deterministic": deterministic or None,
         "data.batch_size": batch_size,
+        "data.on_corrupt": on_corrupt,
     }
     # Wrong words are refused before torch is loaded.
     config = resolve(recipe, file=config_file, sets=sets, flags=flags)

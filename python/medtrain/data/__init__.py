@@ -3,5 +3,6 @@
 from medtrain.data.inputs import Augment, Inputs, Normalise
 from medtrain.data.loader import EvaluationLoader, TrainLoader
 from medtrain.data.split import Split
+from medtrain.data.trouble import Trouble
 
-__all__ = ["Augment", "EvaluationLoader", "Inputs", "Normalise", "Split", "TrainLoader"]
+__all__ = ["Augment", "EvaluationLoader", "Inputs", "Normalise", "Split", "TrainLoader", "Trouble"]

@@ -12,11 +12,13 @@ import torch
 from torch.nn import functional
 
 from medtrain.config import AugmentConfig
+from medtrain.errors import ConfigError
 from medtrain.types import Batch
 
 DRAWS = 7
 """Random numbers of one sample: two flips, rotation, brightness, contrast, saturation, hue."""
 
+_DEGREE = math.pi / 180
 _LUMINANCE = (0.299, 0.587, 0.114)  # ITU-R BT.601, as the grey of OpenCV and torchvision
 # RGB -> YIQ (NTSC 1953): the hue is the angle in the I-Q plane.
 _TO_YIQ = ((0.299, 0.587, 0.114), (0.595716, -0.274453, -0.321263), (0.211456, -0.522591, 0.311135))
@@ -49,24 +51,48 @@ class Augment:
     turns chroma in the I-Q plane (torchvision turns it in HSV: the same angle, and the same
     colours only where saturation is full). Images with one channel skip saturation and hue.
     Rotation is bilinear about the centre, with black corners.
+
+    `augment.class_strength` multiplies the ranges of rotation and colour for the images of a
+    class (never beyond what the setting itself may be); flips are as likely for all.
+    classes: names in the order of their labels. Raises ConfigError for a class not among them.
     """
 
-    def __init__(self, config: AugmentConfig) -> None:
+    def __init__(self, config: AugmentConfig, classes: Sequence[str] = ()) -> None:
+        unknown = sorted(config.class_strength.keys() - set(classes))
+        if unknown:
+            raise ConfigError(
+                f"augment.class_strength: no class {unknown[0]!r}; classes: {', '.join(classes)}"
+            )
         self._config = config
+        self._strength = None
+        if config.class_strength:
+            factors = [config.class_strength.get(name, 1.0) for name in classes]
+            self._strength = torch.tensor(factors, dtype=torch.float32)
 
-    def __call__(self, images: torch.Tensor, draws: torch.Tensor) -> torch.Tensor:
+    def __call__(
+        self, images: torch.Tensor, draws: torch.Tensor, labels: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """images: (N, C, H, W) float32, grey levels 0..255; draws: (N, DRAWS) in [0, 1)."""
         flip_x, flip_y, turn, brightness, contrast, saturation, hue = draws.unbind(1)
         images = _flip(images, flip_x < self._config.horizontal_flip, 3)
         images = _flip(images, flip_y < self._config.vertical_flip, 2)
-        images = _rotate(images, _spread(turn) * math.radians(self._config.rotation))
+        images = _rotate(images, _spread(turn) * self._range("rotation", 180.0, labels) * _DEGREE)
         return _recolour(
             images,
-            brightness=1 + _spread(brightness) * self._config.brightness,
-            contrast=1 + _spread(contrast) * self._config.contrast,
-            saturation=1 + _spread(saturation) * self._config.saturation,
-            hue=_spread(hue) * (2 * math.pi * self._config.hue),
+            brightness=1 + _spread(brightness) * self._range("brightness", 1.0, labels),
+            contrast=1 + _spread(contrast) * self._range("contrast", 1.0, labels),
+            saturation=1 + _spread(saturation) * self._range("saturation", 1.0, labels),
+            hue=_spread(hue) * self._range("hue", 0.5, labels) * (2 * math.pi),
         )
+
+    def _range(self, name: str, most: float, labels: torch.Tensor | None) -> torch.Tensor | float:
+        """How far a change may go: one number, or one for each sample."""
+        value: float = getattr(self._config, name)
+        if self._strength is None or labels is None:
+            return value
+        if self._strength.device != labels.device:
+            self._strength = self._strength.to(labels.device)
+        return (value * self._strength[labels]).clamp(max=most)
 
 
 class Inputs:
@@ -84,7 +110,7 @@ class Inputs:
         with torch.no_grad():
             images = batch.images.permute(0, 3, 1, 2).float()
             if batch.draws is not None:
-                images = self._augment(images.contiguous(), batch.draws)
+                images = self._augment(images.contiguous(), batch.draws, batch.labels)
             return self._normalise(images).contiguous(memory_format=self._format)
 
 

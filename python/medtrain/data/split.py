@@ -51,3 +51,12 @@ class Split:
         """The groups (patients) of stored rows; None when the data set has none."""
         groups: NDArray[Any] | None = self._reader.groups
         return None if groups is None else groups[rows]
+
+    @property
+    def has_checksums(self) -> bool:
+        """Whether pixels can be compared with what was once written."""
+        return self._reader.has_checksums
+
+    def is_damaged(self, batch: Batch) -> NDArray[np.bool_]:
+        """(N,) which samples of a batch fail their CRC-32C."""
+        return self._reader.is_damaged(batch.index.numpy(), batch.images.numpy())

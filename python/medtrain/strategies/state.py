@@ -30,11 +30,13 @@ def restore(
         return
     parameters = dict(module.named_parameters())
     optimizer.state.clear()
+    fused = {p for group in optimizer.param_groups if group.get("fused") for p in group["params"]}
     for key, value in state.optimizer.items():
         name, _, slot = key.partition(_SEPARATOR)
         parameter = parameters[name]
-        # Adam's step counter stays where the optimizer keeps it: on the CPU.
-        device = parameter.device if value.ndim else torch.device("cpu")
+        # Adam's step counter stays where the optimizer keeps it: on the CPU, unless it is fused.
+        is_counter = value.ndim == 0 and parameter not in fused
+        device = torch.device("cpu") if is_counter else parameter.device
         optimizer.state[parameter][slot] = value.to(device, copy=True)
 
 

@@ -19,7 +19,7 @@ class Classify:
     """Classification of whole images.
 
     class_weights: (K,), how much each class counts in the minimised loss; reported losses are
-    plain means, so that runs with different weights compare.
+    plain means, so that runs with different weights compare. label_smoothing: in [0, 1).
     """
 
     def __init__(
@@ -31,12 +31,14 @@ class Classify:
         inputs: Callable[[Batch], torch.Tensor],
         device: torch.device,
         seed: int,
+        label_smoothing: float = 0.0,
     ) -> None:
         self.classes = list(classes)
         self.positive_class = positive_class
         self._weights = torch.tensor(class_weights, dtype=torch.float32, device=device)
         self._inputs = inputs
         self._seed = seed
+        self._label_smoothing = label_smoothing
 
     def weight(self, batch: Batch) -> torch.Tensor:
         """() float64: the sum of the class weights of its labels."""
@@ -46,7 +48,7 @@ class Classify:
         """Run the model; the loss is in fp32 whatever the precision."""
         logits = model(self._inputs(batch)).float()
         losses = functional.cross_entropy(logits, batch.labels, reduction="none")
-        objective = (losses * self._weights[batch.labels]).sum()
+        objective = (self._smoothed(losses, logits) * self._weights[batch.labels]).sum()
         with torch.no_grad():
             correct = (logits.argmax(dim=1) == batch.labels).sum(dtype=torch.float64)
             sums = torch.stack(
@@ -59,6 +61,16 @@ class Classify:
                 ]
             )
         return Forward(objective, sums)
+
+    def _smoothed(self, losses: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
+        """(N,) cross-entropy against targets of which a share is spread over all classes.
+
+        Szegedy et al. 2016. Only the minimised loss; what is reported stays plain.
+        """
+        share = self._label_smoothing
+        if share == 0:
+            return losses
+        return (1 - share) * losses - share * functional.log_softmax(logits, dim=1).mean(dim=1)
 
     def logits(self, model: nn.Module, batch: Batch) -> torch.Tensor:
         """(N, K) float32, without graph."""

@@ -1,0 +1,22 @@
+"""What all ranks say about samples that one of them could not use."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from medtrain.data import Trouble
+from medtrain.errors import VerificationError
+from medtrain.strategies.base import Strategy
+
+
+def settle(strategy: Strategy, trouble: Trouble) -> list[int]:
+    """The rows that any rank leaves out, on every rank; raises on every rank what ends the run."""
+    mine = trouble.take()
+    rows = np.unique(strategy.gather({"index": mine.rows})["index"])
+    text = np.frombuffer(mine.message.encode(), np.uint8)
+    said = strategy.gather({"text": text})["text"].tobytes().decode(errors="replace")
+    if said:
+        raise VerificationError(
+            said, hint="`medprep verify OUT` lists all damage; --on-corrupt skip leaves it out"
+        )
+    return [int(row) for row in rows]
