@@ -5,6 +5,7 @@ Shape letters: N samples of a batch, H height, W width, C channels, K classes, D
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -71,6 +72,16 @@ class Batch:
             None if self.draws is None else self.draws[at],
         )
 
+    def part(self, rows: range) -> Batch:
+        """Some of its samples, in order, without a copy."""
+        chosen = slice(rows.start, rows.stop)
+        return Batch(
+            self.images[chosen],
+            self.labels[chosen],
+            self.index[chosen],
+            None if self.draws is None else self.draws[chosen],
+        )
+
     def stand_in(self) -> Batch:
         """One black image of this batch's shape, for a rank that must join without samples."""
         return Batch(
@@ -78,6 +89,19 @@ class Batch:
             self.labels.new_zeros(1),
             self.index.new_zeros(1),
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One link of a model that is a chain: what may be sharded alone, or start a pipeline stage.
+
+    run: the output of the link before (N, ...) -> the input of the next, one tensor each.
+    parts: dotted names of all modules and parameters of the model that `run` uses.
+    """
+
+    name: str
+    run: Callable[[torch.Tensor], torch.Tensor]
+    parts: tuple[str, ...]
 
 
 class Totals(NamedTuple):

@@ -31,8 +31,20 @@ class Task(Protocol):
         """() float64: this micro-batch's share of the loss denominator."""
         ...
 
+    def inputs(self, batch: Batch) -> torch.Tensor:
+        """What the model is given for this batch."""
+        ...
+
+    def losses(self, outputs: torch.Tensor, batch: Batch) -> Forward:
+        """Sum the losses of the model's outputs, which another process may have computed."""
+        ...
+
     def forward(self, model: nn.Module, batch: Batch) -> Forward:
-        """Run the model and sum the losses."""
+        """Run the model and sum the losses: `losses` of the model at `inputs`."""
+        ...
+
+    def rows_of(self, outputs: torch.Tensor, batch: Batch) -> Rows:
+        """Per-sample results of the model's outputs, on the CPU."""
         ...
 
     def rows(self, model: nn.Module, batch: Batch) -> Rows:

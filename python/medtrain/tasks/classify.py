@@ -44,9 +44,17 @@ class Classify:
         """() float64: the sum of the class weights of its labels."""
         return self._weights[batch.labels].sum(dtype=torch.float64)
 
+    def inputs(self, batch: Batch) -> torch.Tensor:
+        """(N, C, H, W) float32, normalised and perhaps augmented."""
+        return self._inputs(batch)
+
     def forward(self, model: nn.Module, batch: Batch) -> Forward:
         """Run the model; the loss is in fp32 whatever the precision."""
-        logits = model(self._inputs(batch)).float()
+        return self.losses(model(self.inputs(batch)), batch)
+
+    def losses(self, outputs: torch.Tensor, batch: Batch) -> Forward:
+        """Class-weighted cross-entropy of (N, K) logits, summed in fp32."""
+        logits = outputs.float()
         losses = functional.cross_entropy(logits, batch.labels, reduction="none")
         objective = (self._smoothed(losses, logits) * self._weights[batch.labels]).sum()
         with torch.no_grad():
@@ -75,15 +83,19 @@ class Classify:
     def logits(self, model: nn.Module, batch: Batch) -> torch.Tensor:
         """(N, K) float32, without graph."""
         with torch.no_grad():
-            logits: torch.Tensor = model(self._inputs(batch)).float()
+            logits: torch.Tensor = model(self.inputs(batch)).float()
         return logits
 
     def rows(self, model: nn.Module, batch: Batch) -> Rows:
         """index, labels and logits of each sample."""
+        return self.rows_of(self.logits(model, batch), batch)
+
+    def rows_of(self, outputs: torch.Tensor, batch: Batch) -> Rows:
+        """index, labels and logits of each sample, from (N, K) logits."""
         return {
             "index": batch.index.cpu().numpy(),
             "labels": batch.labels.cpu().numpy(),
-            "logits": self.logits(model, batch).cpu().numpy(),
+            "logits": outputs.float().cpu().numpy(),
         }
 
     def no_rows(self) -> Rows:
