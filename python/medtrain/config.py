@@ -23,7 +23,8 @@ from medtrain.errors import ConfigError
 
 NORMS = ("batch", "group", "frozen")
 OPTIMIZERS = ("adamw", "sgd")
-PRECISIONS = ("auto", "fp32", "bf16")
+PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+PIPELINE_SCHEDULES = ("gpipe", "1f1b", "naive")
 SCHEDULES = ("cosine", "step", "one-cycle", "none")
 CLASS_WEIGHTS = ("inverse", "none")
 ON_CORRUPT = ("fail", "skip")
@@ -80,11 +81,16 @@ class ModelConfig:
     dropout: float | None = None  # None: the architecture's own
     weights: str | None = None  # a local safetensors file to start from
     channels_last: bool = False  # memory layout; the same numbers up to rounding
+    sync_bn: bool = False  # batch statistics over all data ranks instead of each rank's own
 
     def __post_init__(self) -> None:
         _one_of("model.norm", self.norm, NORMS)
         if self.dropout is not None and not 0.0 <= self.dropout < 1.0:
             raise ConfigError(f"model.dropout must be in [0, 1), got {self.dropout}")
+        if self.sync_bn and self.norm != "batch":
+            raise ConfigError(
+                f"model.sync_bn: there is no batch normalisation with model.norm={self.norm}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,10 +156,6 @@ class TrainConfig:
                 raise ConfigError(f"train.{name} must be in [0, 1), got {value}")
         _one_of("train.class_weights", self.class_weights, CLASS_WEIGHTS)
         _one_of("train.monitor", self.monitor, MONITORS)
-        if self.precision == "fp16":
-            raise ConfigError(
-                "train.precision: 'fp16' is not available in this version; use 'bf16' or 'fp32'"
-            )
         _one_of("train.precision", self.precision, PRECISIONS)
 
 
@@ -171,6 +173,39 @@ class CheckpointConfig:
         _at_least("checkpoint.keep_best", self.keep_best, 1)
         _at_least("checkpoint.every_steps", self.every_steps, 0)
         _at_least("checkpoint.every_minutes", self.every_minutes, 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DdpConfig:
+    """How `medtrain ddp` sends gradients; `benches/python/ddp_options.py` measures each."""
+
+    static_graph: bool = False  # the same parameters take part in every step
+    bucket_views: bool = True  # gradients are views into what is sent: one copy less
+    bf16_compression: bool = False  # send bfloat16: half the bytes, rounded gradients
+
+
+@dataclass(frozen=True, kw_only=True)
+class FsdpConfig:
+    """What `medtrain fsdp` trades for memory."""
+
+    cpu_offload: bool = False  # parameters, gradients and optimizer state live in CPU memory
+    activation_checkpointing: bool = False  # recompute each block instead of storing it
+    reshard_after_forward: bool = True  # free gathered parameters until backward needs them
+
+
+@dataclass(frozen=True, kw_only=True)
+class PipelineConfig:
+    """How `medtrain pipeline` cuts the model and the batch."""
+
+    schedule: str = "1f1b"  # gpipe, 1f1b, or naive: the whole batch from stage to stage
+    micro_batches: int = 4  # parts of each batch of data.batch_size samples; naive: always 1
+    cut: str = "flops"  # flops, time (measured at the start), or names of the stages' first pieces
+
+    def __post_init__(self) -> None:
+        _one_of("pipeline.schedule", self.schedule, PIPELINE_SCHEDULES)
+        _at_least("pipeline.micro_batches", self.micro_batches, 1)
+        if not self.cut:
+            raise ConfigError("pipeline.cut must be flops, time or piece names such as a,b")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,10 +229,18 @@ class Config:
     train: TrainConfig = field(default_factory=TrainConfig)
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
     metrics: MetricsConfig = field(default_factory=MetricsConfig)
+    ddp: DdpConfig = field(default_factory=DdpConfig)
+    fsdp: FsdpConfig = field(default_factory=FsdpConfig)
+    pipeline: PipelineConfig = field(default_factory=PipelineConfig)
 
     def __post_init__(self) -> None:
         _one_of("task", self.task, ("classify",))
         _at_least("seed", self.seed, 0)
+        if self.ddp.static_graph and self.train.accumulate > 1:
+            raise ConfigError(
+                "ddp.static_graph needs train.accumulate=1: torch cannot leave a micro-batch "
+                "unsynchronised in a static graph"
+            )
         if self.model.norm == "batch" and self.data.batch_size < 2:
             raise ConfigError(
                 "data.batch_size must be >= 2 with model.norm=batch: one sample has no "

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 import numpy as np
 import torch
 import torch.distributed as dist
 
-from medtrain.errors import UsageError
+from medtrain.errors import PeerLostError, UsageError
 from medtrain.types import Rows
 
 TIMEOUT = timedelta(minutes=20)  # longer than the slowest rank's evaluation or save
@@ -86,6 +88,35 @@ def initialise(world: World, device: torch.device, init_method: str | None = Non
     )
 
 
+@contextmanager
+def peers_needed() -> Iterator[None]:
+    """Say in one line that another process has ended, in place of the transport's own error.
+
+    Raises PeerLostError. The process that failed has told why; the others' tracebacks would
+    only hide that.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not _is_lost_peer(error):
+            raise
+        raise PeerLostError(
+            f"rank {rank()} cannot go on: another process of this job has ended",
+            hint="its own message, if it could leave one, says why",
+        ) from None
+
+
+def _is_lost_peer(error: BaseException | None) -> bool:
+    """True for what gloo, NCCL and the store raise when the other side is gone."""
+    if error is None:
+        return False
+    if isinstance(error, dist.DistBackendError | dist.DistNetworkError | dist.DistStoreError):
+        return True
+    # gloo raises plain RuntimeErrors; what names it is the source file in their text.
+    is_gloo = isinstance(error, RuntimeError) and "gloo/transport" in str(error)
+    return is_gloo or _is_lost_peer(error.__cause__)
+
+
 def shutdown() -> None:
     """Leave the process group, if there is one."""
     if dist.is_initialized():
@@ -109,16 +140,28 @@ def sum_over_ranks(tensor: torch.Tensor) -> torch.Tensor:
     return tensor
 
 
+def broadcast(tensor: torch.Tensor, source: int) -> torch.Tensor:
+    """Rank `source`'s values, in place, on every rank."""
+    if world_size() > 1:
+        dist.broadcast(tensor, source)
+    return tensor
+
+
 def max_over_ranks(value: int) -> int:
     """The largest value of any rank.
 
     Sent through the CPU's group, so that asking at every step does not make a GPU wait.
     """
+    return largest([value])[0]
+
+
+def largest(values: list[int]) -> list[int]:
+    """For each of the values the largest that any rank has at its place."""
     if world_size() == 1:
-        return value
-    tensor = torch.tensor(value, dtype=torch.int64)
+        return values
+    tensor = torch.tensor(values, dtype=torch.int64)
     dist.all_reduce(tensor, dist.ReduceOp.MAX)
-    return int(tensor)
+    return [int(value) for value in tensor]
 
 
 def gather_rows(rows: Rows) -> Rows:
@@ -133,6 +176,28 @@ def gather_rows(rows: Rows) -> Rows:
     dist.all_gather(counts, torch.tensor([count], dtype=torch.int64))
     most = max(int(c) for c in counts)
     return {name: _gather_column(column, counts, most) for name, column in rows.items()}
+
+
+def gather_numbers(mine: list[int]) -> list[list[int]]:
+    """Every rank's list, rank after rank, on every rank; all as long as this one."""
+    received = [torch.empty(len(mine), dtype=torch.int64) for _ in range(world_size())]
+    if world_size() == 1:
+        return [mine]
+    dist.all_gather(received, torch.tensor(mine, dtype=torch.int64))
+    return [[int(number) for number in numbers] for numbers in received]
+
+
+def union_of_tensors(mine: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """All ranks' named CPU tensors on every rank; a name belongs to one rank."""
+    names: list[Any] = [None] * world_size()
+    dist.all_gather_object(names, [(k, tuple(v.shape), v.dtype) for k, v in mine.items()])
+    union: dict[str, torch.Tensor] = {}
+    for owner, listed in enumerate(names):
+        for name, shape, dtype in listed:
+            is_mine = owner == rank()
+            tensor = mine[name] if is_mine else torch.empty(shape, dtype=dtype)
+            union[name] = broadcast(tensor, owner)
+    return union
 
 
 def barrier() -> None:

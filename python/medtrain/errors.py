@@ -21,6 +21,7 @@ __all__ = [
     "InterruptedRunError",
     "MedprepError",
     "OutOfMemoryError",
+    "PeerLostError",
     "StoppedError",
     "StorageError",
     "UsageError",
@@ -38,3 +39,7 @@ class OutOfMemoryError(MedprepError):
 
 class CheckpointError(VerificationError):
     """A checkpoint that is torn, altered or belongs to other data or another model."""
+
+
+class PeerLostError(MedprepError):
+    """Another process of the job has ended, so that this one cannot go on."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 import torch
@@ -10,9 +10,11 @@ from torch import nn
 
 from medtrain.precision import Precision
 from medtrain.tasks.base import Task
-from medtrain.types import Batch, Rows, StepOutput
+from medtrain.types import Batch, Piece, Rows, StepOutput
 
 Tensors = dict[str, torch.Tensor]
+Chain = Callable[[nn.Module], Sequence[Piece]]
+"""The pieces of a model, in order; strategies know no model by name."""
 
 
 class TrainingState(NamedTuple):

@@ -11,7 +11,9 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from medtrain import distributed
+from medtrain.config import DdpConfig
 from medtrain.strategies.serial import SerialStrategy
+from medtrain.strategies.synced_norm import synchronise_norms
 from medtrain.tasks.base import Task
 from medtrain.types import Batch, Rows
 
@@ -23,25 +25,21 @@ _LEAVE_BUFFERS: dict[str, Any] = (
 )
 
 
-class DDPStrategy(SerialStrategy):
-    """The serial step, with sums and gradients over all processes of the group."""
+class DataParallelStrategy(SerialStrategy):
+    """What all strategies share whose processes read different samples."""
 
-    name = "ddp"
-
-    def __init__(self, device: torch.device, *, channels_last: bool = False) -> None:
+    def __init__(
+        self, device: torch.device, *, channels_last: bool = False, sync_norm: bool = False
+    ) -> None:
         super().__init__(device, channels_last=channels_last)
         self.rank = self.data_rank = distributed.rank()
         self.world_size = self.data_degree = distributed.world_size()
+        self._sync_norm = sync_norm
 
     def prepare(self, model: nn.Module) -> nn.Module:
-        """Wrap the model on this process's device; rank 0's weights are sent to all."""
-        # Buffers are not broadcast at every step: ranks keep their own batch statistics until
-        # `agree_statistics`; rank 0's alone would be what is evaluated and saved otherwise.
-        return DistributedDataParallel(
-            super().prepare(model),
-            device_ids=[self.device] if self.device.type == "cuda" else None,
-            **_LEAVE_BUFFERS,
-        )
+        """The plain model on this process's device."""
+        model = super().prepare(model)
+        return synchronise_norms(model, self.device) if self._sync_norm else model
 
     def agree_statistics(self, model: nn.Module) -> None:
         """Average floating-point buffers over ranks; counters are equal already."""
@@ -68,23 +66,61 @@ class DDPStrategy(SerialStrategy):
         distributed.barrier()
         distributed.shutdown()
 
-    def _plain(self, model: nn.Module) -> nn.Module:
-        return model.module if isinstance(model, DistributedDataParallel) else model
-
     def _sum(self, tensor: torch.Tensor) -> torch.Tensor:
         return distributed.sum_over_ranks(tensor)
+
+    def _join_without_samples(self, task: Task, model: nn.Module, batch: Batch) -> None:
+        """Bring zero gradients to the collective: one black image, in eval mode, times zero.
+
+        In eval mode it leaves running statistics alone and may be a single image. Statistics
+        over all ranks are themselves collectives, which an empty batch joins with count 0.
+        """
+        if self._sync_norm:
+            forward = task.forward(model, batch)
+        else:
+            model.eval()
+            forward = task.forward(model, batch.stand_in())
+        (forward.objective * 0.0).backward()  # type: ignore[no-untyped-call]
+        model.train()
+
+
+class DDPStrategy(DataParallelStrategy):
+    """The serial step, with sums and gradients over all processes of the group."""
+
+    name = "ddp"
+
+    def __init__(
+        self,
+        device: torch.device,
+        *,
+        channels_last: bool = False,
+        sync_norm: bool = False,
+        options: DdpConfig | None = None,
+    ) -> None:
+        super().__init__(device, channels_last=channels_last, sync_norm=sync_norm)
+        self._options = options or DdpConfig()
+
+    def prepare(self, model: nn.Module) -> nn.Module:
+        """Wrap the model on this process's device; rank 0's weights are sent to all."""
+        # Buffers are not broadcast at every step: ranks keep their own batch statistics until
+        # `agree_statistics`; rank 0's alone would be what is evaluated and saved otherwise.
+        wrapped = DistributedDataParallel(
+            super().prepare(model),
+            device_ids=[self.device] if self.device.type == "cuda" else None,
+            static_graph=self._options.static_graph,
+            gradient_as_bucket_view=self._options.bucket_views,
+            **_LEAVE_BUFFERS,
+        )
+        if self._options.bf16_compression:
+            from torch.distributed.algorithms.ddp_comm_hooks import default_hooks
+
+            wrapped.register_comm_hook(None, default_hooks.bf16_compress_hook)
+        return wrapped
+
+    def _plain(self, model: nn.Module) -> nn.Module:
+        return model.module if isinstance(model, DistributedDataParallel) else model
 
     def _synchronise(self, model: nn.Module, *, last: bool) -> AbstractContextManager[None]:
         if last or not isinstance(model, DistributedDataParallel):
             return nullcontext()
         return model.no_sync()
-
-    def _join_without_samples(self, task: Task, model: nn.Module, batch: Batch) -> None:
-        """Bring zero gradients to the collective: one black image, in eval mode, times zero.
-
-        In eval mode it leaves running statistics alone and may be a single image.
-        """
-        model.eval()
-        forward = task.forward(model, batch.stand_in())
-        (forward.objective * 0.0).backward()  # type: ignore[no-untyped-call]
-        model.train()
