@@ -12,11 +12,11 @@ from medtrain.config import Config
 from medtrain.data import Augment, EvaluationLoader, Inputs, Normalise, Split, TrainLoader
 from medtrain.dataset import DataSet
 from medtrain.metrics import positive_class
-from medtrain.models import build_model, count_parameters
+from medtrain.models import blocks_of, build_model, chain_of, count_parameters
 from medtrain.optim import Schedule, build_optimizer
 from medtrain.precision import Precision, build_precision
 from medtrain.seed import seed_weights
-from medtrain.strategies import Strategy
+from medtrain.strategies import Setting, Strategy, build_strategy
 from medtrain.tasks.classify import Classify, equal_weights, inverse_frequency
 
 _CLASS_WEIGHTS = {"inverse": inverse_frequency, "none": equal_weights}
@@ -41,9 +41,19 @@ class Assembly:
     average: WeightAverage
 
 
+def strategy_of(name: str, config: Config, data: DataSet, device: torch.device) -> Strategy:
+    """The strategy, with what it may have to know of the model: how it can be cut."""
+    image = data.manifest.image
+    sample = (image.channels, image.height, image.width)
+    return build_strategy(
+        name,
+        Setting(config=config, device=device, sample=sample, chain=chain_of, blocks=blocks_of),
+    )
+
+
 def assemble(config: Config, data: DataSet, strategy: Strategy) -> Assembly:
     """Build everything; the same initial weights on every rank."""
-    precision = build_precision(config.train.precision, strategy.device)
+    precision = build_precision(config.train.precision, strategy.device, strategy.agree)
     seed_weights(config.seed)
     plain, weights = build_model(
         config.model,

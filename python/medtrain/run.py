@@ -52,7 +52,8 @@ def train(job: Job, world: World, stop: StopFlag, *, init_method: str | None = N
     if run is not None:
         make_run_folder(run)
     try:
-        return Outcome(*Session(job, data, device, run).train(stop))
+        with distributed.peers_needed():
+            return Outcome(*Session(job, data, device, run).train(stop))
     except BaseException as error:
         if run is not None:
             _note_failure(run, job, error)

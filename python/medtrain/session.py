@@ -11,7 +11,7 @@ import torch
 
 from medtrain import distributed, environment, files, machine, memory, records
 from medtrain import statistics as norm_statistics
-from medtrain.assembly import assemble, evaluation_loader
+from medtrain.assembly import assemble, evaluation_loader, strategy_of
 from medtrain.boundary import Boundary
 from medtrain.checkpoint import AVERAGE, RANKS, Checkpoint, CheckpointStore
 from medtrain.dataset import DataSet
@@ -27,8 +27,8 @@ from medtrain.results import write_results
 from medtrain.resume import check_same, find_checkpoint
 from medtrain.seed import StepRandomness
 from medtrain.stop import StopFlag
-from medtrain.strategies import STRATEGIES, Strategy
 from medtrain.strategies.base import TrainingState
+from medtrain.strategies.memory import memory_of_ranks
 from medtrain.types import Evaluation, JsonObject
 
 
@@ -40,9 +40,7 @@ class Session:
 
     def __init__(self, job: Job, data: DataSet, device: torch.device, run: Path | None) -> None:
         self._job, self._config, self._data, self._run = job, job.config, data, run
-        strategy: Strategy = STRATEGIES[job.strategy](
-            device, channels_last=job.config.model.channels_last
-        )
+        strategy = strategy_of(job.strategy, job.config, data, device)
         self._parts = assemble(job.config, data, strategy)
         self._journal = Journal(
             run,
@@ -92,7 +90,7 @@ class Session:
             schedule=parts.schedule,
             average=parts.average,
             loader=parts.loader,
-            randomness=StepRandomness(config.seed, parts.strategy.data_rank),
+            randomness=StepRandomness(config.seed, parts.strategy.rank),
             boundary=Boundary(
                 strategy=parts.strategy,
                 stop=stop,
@@ -182,6 +180,8 @@ class Session:
             self._journal.event("start", **facts, epoch=at.epoch, step=at.step)
         if self._parts.weights is not None:
             self._journal.say(str(self._parts.weights))
+        if self._parts.precision.caution is not None:
+            self._journal.say(self._parts.precision.caution)
 
     def _evaluate(self, name: str, *, intervals: bool) -> Evaluation | None:
         split = self._data.splits.get(name)
@@ -246,7 +246,9 @@ class Session:
         }
 
     def _result(self, at: Progress) -> JsonObject:
-        strategy = self._parts.strategy
+        parts, strategy = self._parts, self._parts.strategy
+        needed = memory_of_ranks(parts.model, parts.optimizer, strategy.device)
+        self._journal.event("memory", **needed)
         return {
             "run": str(self._job.run),
             "parameters": self._parts.parameters,
@@ -256,7 +258,8 @@ class Session:
             "strategy": strategy.name,
             "world_size": strategy.world_size,
             "device": str(strategy.device),
-            "precision": self._parts.precision.name,
+            "precision": parts.precision.name,
+            "memory": {key: value for key, value in needed.items() if key != "ranks"},
             "val": None,
             "test": None,
         }
