@@ -90,9 +90,12 @@ MEDTRAIN: Arrows = {
     "metrics": {"errors"},
     "tasks": {"metrics", "types"},
     # strategies know the Task protocol (tasks.base) and no task by name: see the test below
-    "strategies": {"distributed", "precision", "tasks", "types"},
+    # data: only `order.cut`, the rule by which a batch is cut into micro-batches
+    "strategies": {
+        *("config", "data", "distributed", "files", "precision", "tasks", "types", "errors"),
+    },
     "data": {"config", "seed", "types", "errors"},
-    "models": {"config", "errors"},
+    "models": {"config", "errors", "types"},
     "optim": {"config", "types"},
     "checkpoint": {"strategies", "files", "types", "errors"},
     # what several ranks have to do with one another beside the strategy's own step
@@ -129,7 +132,7 @@ MEDTRAIN: Arrows = {
     },
     # processes
     "job": {"config", "distributed", "errors"},
-    "launch": {"job", "distributed", "machine", "records", "errors"},
+    "launch": {"job", "distributed", "machine", "records", "stop", "errors"},
     # pages; they see files, never torch
     "reports": {"metrics", "files", "errors"},
 }

@@ -1,4 +1,7 @@
-"""What each world of 1, 2 or 3 processes runs; started with spawn, so importable by name."""
+"""What each world of 1, 2 or 3 processes runs; started with spawn, so importable by name.
+
+A run is (strategy, world size). Every world is started once and goes through all scenarios.
+"""
 
 from __future__ import annotations
 
@@ -13,61 +16,110 @@ LABELS = {"train": [0, 1, 1, 0, 1, 1, 1, 0, 1, 1, 1, 0, 1, 1, 1, 1, 0, 1, 1, 1, 
 COUNTS = {"train": 23, "val": 11, "test": 2}  # test: fewer samples than ranks
 TIMEOUT_S = 240
 
-# Samples of one micro-batch for 1, 2 and 3 processes: the same global batch, cut differently.
-# 23 samples make a last batch of 5, which three processes share as 3, 2 and none.
-GLOBAL_6 = {1: 6, 2: 3, 3: 2}
+SERIAL, DDP2, DDP3 = ("serial", 1), ("ddp", 2), ("ddp", 3)
+FSDP2, FSDP3, PIPELINE2, PIPELINE3 = ("fsdp", 2), ("fsdp", 3), ("pipeline", 2), ("pipeline", 3)
+EVERY = (SERIAL, DDP2, DDP3, FSDP2, FSDP3, PIPELINE2, PIPELINE3)
+TWO = (SERIAL, DDP2, FSDP2, PIPELINE2)
+
+# One global batch of 6 samples, cut differently. 23 samples make a last batch of 5: three data
+# ranks share it as 3, 2 and none, and a pipeline of three micro-batches has only two (3 and 2).
+BATCH = {"serial": 6, "ddp": {2: 3, 3: 2}, "fsdp": {2: 3, 3: 2}, "pipeline": 6}
+MICRO_BATCHES = {"pipeline.micro_batches": 3}
+
+# Batch statistics: the reference is the serial run that normalises the same sub-batches.
+SUB_BATCHES = {"model.norm": "batch"}
+SERIAL_SUB_BATCHES = {"data.batch_size": 3, "train.accumulate": 2}
+
+# name -> (settings, runs, settings of single runs)
 SCENARIOS = {
-    "group": {"batch": GLOBAL_6, "sets": {}},
-    "frozen": {"batch": GLOBAL_6, "sets": {"model.norm": "frozen"}},
-    "accumulate": {"batch": GLOBAL_6, "sets": {"train.accumulate": 3}},
-    "unweighted": {"batch": GLOBAL_6, "sets": {"train.class_weights": "none"}},
-    # Batch statistics: the reference is the serial run that normalises the same sub-batches.
-    "batch": {
-        "batch": {1: 3, 2: 3},
-        "accumulate": {1: 2, 2: 1},
-        "sets": {"model.norm": "batch"},
-    },
+    "group": ({}, EVERY, {}),
+    "frozen": ({"model.norm": "frozen"}, TWO, {}),
+    "accumulate": ({"train.accumulate": 3}, EVERY, {}),
+    "unweighted": ({"train.class_weights": "none"}, (SERIAL, DDP2, PIPELINE2), {}),
+    "adamw": ({"optim.name": "adamw", "optim.learning_rate": 1e-3}, TWO, {}),
+    "batch": (
+        SUB_BATCHES,
+        TWO,
+        {SERIAL: SERIAL_SUB_BATCHES, PIPELINE2: {"pipeline.micro_batches": 2}},
+    ),
+    "gpipe": ({"pipeline.schedule": "gpipe"}, (PIPELINE2,), {}),
+    "naive": ({"pipeline.schedule": "naive", "train.accumulate": 3}, (PIPELINE3,), {}),
+    "ddp_options": ({"ddp.static_graph": True, "ddp.bucket_views": False}, (DDP3,), {}),
+    # Statistics over all ranks: the reference is the plain serial run.
+    "synced": (
+        {"model.norm": "batch"},
+        (SERIAL, DDP2, DDP3, FSDP3),
+        {run: {"model.sync_bn": True} for run in (DDP2, DDP3, FSDP3)},
+    ),
+    "recomputed": (SUB_BATCHES | {"fsdp.activation_checkpointing": True}, (FSDP2,), {}),
+    "offloaded": ({"fsdp.cpu_offload": True}, (FSDP2,), {}),
+    "bf16": ({"train.precision": "bf16"}, TWO, {}),
+    "fp16": ({"train.precision": "fp16"}, TWO, {}),
     # No training: the serial run's weights, evaluated in every world.
-    "evaluate": {"batch": GLOBAL_6, "sets": {}, "resume": "group"},
+    "evaluate": ({}, EVERY, {}),
 }
+RESUMED = {"evaluate": "group-serial-1"}
 
 
-def job_of(name: str, world_size: int, folder: Path):
+def job_of(name: str, run: tuple[str, int], folder: Path, **changes):
     from medtrain.config import resolve
     from medtrain.job import Job
 
-    scenario = SCENARIOS[name]
-    sets = toy.EXACT | {"optim.max_norm": 0.5, "data.augment": True} | scenario["sets"]
-    sets["data.batch_size"] = scenario["batch"][world_size]
-    if "accumulate" in scenario:
-        sets["train.accumulate"] = scenario["accumulate"][world_size]
+    strategy, world_size = run
+    settings, _, own = SCENARIOS[name]
+    batch = BATCH[strategy]
+    sets = toy.EXACT | {"optim.max_norm": 0.5, "data.augment": True} | MICRO_BATCHES
+    sets["data.batch_size"] = batch[world_size] if isinstance(batch, dict) else batch
+    sets |= settings | own.get(run, {}) | changes
+    resume = str(folder / RESUMED[name]) if name in RESUMED else "auto"
     return Job(
         config=resolve("classify", sets=[f"{k}={json.dumps(v)}" for k, v in sets.items()]),
         data=folder / "shards",
-        out=folder / f"{name}-{world_size}",
-        strategy="serial" if world_size == 1 else "ddp",
-        resume=str(folder / f"{scenario['resume']}-1") if "resume" in scenario else "auto",
+        out=folder / f"{name}-{strategy}-{world_size}",
+        strategy=strategy,
+        resume=resume,
         verbosity=-1,
     )
 
 
 def work(rank: int, world_size: int, folder: Path) -> None:
+    from medtrain import precision, run
+    from medtrain.distributed import World
+    from medtrain.stop import StopFlag
+
+    # Data ranks scale their share of the loss by their number: from 2^16 on, some overflow at the
+    # first step where the serial run just does not. What is compared here is steps that count.
+    precision._FIRST_SCALE = 2.0**10
+    world = World(rank, rank, world_size, world_size, "alone")
+    for name, (_, runs, _) in SCENARIOS.items():
+        for strategy, size in runs:
+            if size == world_size:
+                meeting = f"file://{folder}/meet-{name}-{strategy}-{size}"
+                job = job_of(name, (strategy, size), folder)
+                run.train(job, world, StopFlag(), init_method=meeting)
+    if world_size > 1:
+        import world_checks
+
+        world_checks.run(world, folder)
+
+
+def train_on(checkpoint: Path, folder: Path, out: Path) -> None:
+    """One more epoch in this process from another run's checkpoint."""
+    from dataclasses import replace
+
     from medtrain import run
     from medtrain.distributed import World
     from medtrain.stop import StopFlag
 
-    world = World(rank, rank, world_size, world_size, "alone")
-    for name, scenario in SCENARIOS.items():
-        if world_size in scenario["batch"]:
-            meeting = f"file://{folder}/meet-{name}-{world_size}"
-            run.train(job_of(name, world_size, folder), world, StopFlag(), init_method=meeting)
+    job = job_of("group", SERIAL, folder, **{"train.epochs": 3})
+    run.train(replace(job, out=out, resume=str(checkpoint)), World(), StopFlag())
 
 
-def start(world_sizes: tuple[int, ...], folder: Path) -> None:
-    """Run all scenarios in worlds of fresh processes; raises when one fails or hangs."""
+def start(world_sizes: tuple[int, ...], folder: Path, target=work) -> None:
+    """Run `target` in worlds of fresh processes; raises when one fails or hangs."""
     context = multiprocessing.get_context("spawn")
     processes = {
-        (world_size, rank): context.Process(target=work, args=(rank, world_size, folder))
+        (world_size, rank): context.Process(target=target, args=(rank, world_size, folder))
         for world_size in world_sizes
         for rank in range(world_size)
     }
