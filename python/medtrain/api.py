@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -57,11 +58,37 @@ def train(
     if deterministic:
         arguments.append("--deterministic")
     command = [sys.executable, "-m", "medtrain", strategy, *arguments, "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise TrainingError(done.stderr.strip() or "no message", done.returncode)
-    result: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    code, output, errors = _run(command)
+    if code != 0:
+        raise TrainingError(errors.strip() or "no message", code)
+    result: dict[str, Any] = json.loads(output.strip().splitlines()[-1])
     return result
+
+
+def _run(command: list[str]) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr; Ctrl-C is passed on, and waits until the trainer has saved.
+
+    `subprocess.run` would kill it a quarter of a second later.
+    """
+    # A session of its own: a terminal's Ctrl-C would reach it a second time, which ends it at once.
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        output, errors = process.communicate()
+    except KeyboardInterrupt:
+        process.send_signal(signal.SIGINT)
+        process.communicate()
+        raise
+    except BaseException:
+        process.kill()
+        process.communicate()
+        raise
+    return process.returncode, output, errors
 
 
 def load(run: str | Path, *, which: str = "best", device: str | None = None) -> Trained:

@@ -10,9 +10,10 @@ from typing import Any, NoReturn
 import click
 
 from medtrain.cli.evaluate import evaluate
+from medtrain.cli.output import print_error
 from medtrain.cli.predict import predict
 from medtrain.cli.report import report
-from medtrain.cli.train import ddp, serial
+from medtrain.cli.train import ddp, fsdp, pipeline, serial
 from medtrain.errors import ExtraMissingError, MedprepError, StorageError
 
 _HELP = """\b
@@ -67,7 +68,7 @@ class _Medtrain(click.Group):
 @click.group(
     cls=_Medtrain,
     help=_HELP,
-    commands=[serial, ddp, evaluate, predict, report],
+    commands=[serial, ddp, fsdp, pipeline, evaluate, predict, report],
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(package_name="medprep", prog_name="medtrain")
@@ -87,4 +88,7 @@ def fail(message: str, code: int) -> NoReturn:
     rank = os.environ.get("RANK", "0")
     who = "medtrain" if rank == "0" else f"medtrain [rank {rank}]"
     click.echo(f"{who}: error: {message}", err=True)
+    # Of several processes one speaks: rank 0 under torchrun, the launcher of our own workers.
+    if rank == "0" and "--json" in sys.argv[1:] and "MEDTRAIN_PARENT" not in os.environ:
+        print_error(message, code)
     sys.exit(code)

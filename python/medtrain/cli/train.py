@@ -1,4 +1,4 @@
-"""`medtrain serial` and `medtrain ddp`."""
+"""`medtrain serial`, `ddp`, `fsdp` and `pipeline`."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _OPTIONS = (
     click.option("--procs", type=int, help="CPU processes of this machine (gloo)."),
     click.option("--nodes", type=int, default=1, show_default=True, help="Machines."),
     click.option("--threads", type=int, help="CPU threads per process.  [default: cores/procs]"),
-    click.option("--precision", help="auto, fp32 or bf16."),
+    click.option("--precision", help="auto, fp32, bf16 or fp16."),
     click.option("--epochs", type=int, help="Passes over the training split."),
     click.option("--batch-size", type=int, help="Samples of one micro-batch per process."),
     click.option("--accumulate", type=int, help="Micro-batches of one optimizer step."),
@@ -79,6 +79,22 @@ _DDP_HELP = """\
 Train data-parallel: every process holds the whole model and reads its own part of each global
 batch. Joins a torchrun or multi-task srun job, and otherwise starts its processes itself.
 """
+_FSDP_EXAMPLE = """\
+medtrain fsdp --procs 2 --recipe glaucoma --data shards/ --out runs/sharded
+medtrain fsdp --gpus 2 --recipe glaucoma --data shards/ --set fsdp.activation_checkpointing=true"""
+_FSDP_HELP = """\
+Train data-parallel with sharded parameters (FSDP2): every process holds a part of the weights,
+gradients and optimizer state, and gathers each block when it runs. For models whose state does
+not fit on one GPU; the report compares its memory with ddp.
+"""
+_PIPELINE_EXAMPLE = """\
+medtrain pipeline --procs 2 --recipe glaucoma --data shards/ --out runs/staged
+medtrain pipeline --gpus 2 --recipe glaucoma --data shards/ --set pipeline.micro_batches=8"""
+_PIPELINE_HELP = """\
+Train one model cut into consecutive stages, one for each process. Each batch of --batch-size
+samples is cut into pipeline.micro_batches, so that the stages work at the same time;
+pipeline.schedule=naive shows what happens without.
+"""
 
 
 @click.command(
@@ -100,6 +116,30 @@ def serial(**options: Any) -> int:  # noqa: ANN401 (click's parsed options)
 def ddp(**options: Any) -> int:  # noqa: ANN401 (click's parsed options)
     """Train data-parallel in several processes."""
     return _train("ddp", **options)
+
+
+@click.command(
+    cls=Verb,
+    example=_FSDP_EXAMPLE,
+    help=_FSDP_HELP,
+    short_help="Train data-parallel with sharded parameters.",
+)
+@_training_options
+def fsdp(**options: Any) -> int:  # noqa: ANN401 (click's parsed options)
+    """Train with parameters sharded over processes."""
+    return _train("fsdp", **options)
+
+
+@click.command(
+    cls=Verb,
+    example=_PIPELINE_EXAMPLE,
+    help=_PIPELINE_HELP,
+    short_help="Train one model cut into stages, one a process.",
+)
+@_training_options
+def pipeline(**options: Any) -> int:  # noqa: ANN401 (click's parsed options)
+    """Train a model cut over processes."""
+    return _train("pipeline", **options)
 
 
 def _train(
@@ -182,13 +222,17 @@ def _launch(job: Job) -> int:
     """Check here, once, then let the workers do it."""
     import time
 
+    from medtrain.cli.output import print_error
     from medtrain.launch import launch
     from medtrain.run import check, make_run_folder
 
     check(job)
     job = job.with_out(int(time.time()))
     make_run_folder(job.run)
-    return launch(job)
+    ended = launch(job)
+    if ended.error is not None and job.json:
+        print_error(ended.error, ended.code)
+    return ended.code
 
 
 def _work(job: Job, world: World) -> int:
