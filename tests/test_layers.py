@@ -56,7 +56,13 @@ MEDPREP: Arrows = {
     "bookkeeping": {"manifest", "types", "errors", "_core"},
     "verify": {"bookkeeping", "manifest", "plan", "shards", "types", "errors", "_core"},
     "inspect": {"shards", "errors"},
-    "contact_sheet": {"inspect", "png"},
+    "pages": set(),
+    "contact_sheet": {"inspect", "pages", "png"},
+    # looking before doing
+    "subset": {"sources", "split", "storage", "types", "errors"},
+    "scan": {
+        *("sources", "planning", "options", "inspect", "pages", "storage", "types", "_core"),
+    },
     # tools beside it
     "png": set(),
     "synth": {"png", "errors"},

@@ -58,7 +58,7 @@ def make_plan(
     group_by = options.group_by or "auto"
     seed = options.seed or 0
     listing = list_source(
-        src, layout=layout, options=_source_options(options.unlabelled, group_by, threads)
+        src, layout=layout, options=source_options(options.unlabelled, group_by, threads)
     )
     private = listing.patients if options.private is None else options.private
     listed = [item.path for item in listing.items]
@@ -162,7 +162,7 @@ def refuse_new_images(plan: Plan, src: Path, out: Path, *, key_file: Path | None
         )
 
 
-def _source_options(unlabelled: str | None, group_by: str, threads: int) -> SourceOptions:
+def source_options(unlabelled: str | None, group_by: str, threads: int) -> SourceOptions:
     """The options with the readers of headers, which listing itself does not have."""
     return SourceOptions(
         unlabelled=unlabelled,
@@ -178,7 +178,7 @@ def _header_reader(threads: int) -> ReadHeaders | None:
 
 
 def _list_again(plan: Plan, src: Path) -> Listing:
-    options = _source_options(plan.options["unlabelled"], plan.group_by, threads=1)
+    options = source_options(plan.options["unlabelled"], plan.group_by, threads=1)
     return list_source(src, layout=plan.layout, options=replace(options, read_headers=None))
 
 

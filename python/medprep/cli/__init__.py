@@ -19,6 +19,8 @@ from medprep.errors import MedprepError, StorageError
 VERBS: dict[str, str] = {
     # verb -> one line of help; its command is the function of that name in medprep.cli.<verb>
     "synth": "Make up a learnable image collection with patients and labels.",
+    "scan": "Explore a collection: counts, classes, sizes, captions, unreadable files.",
+    "subset": "Link a reproducible, group-safe part of a collection.",
     "plan": "List, look at headers, split; write the plan and stop.",
     "shard": "Turn an image collection into verified shards: the main job.",
     "verify": "Check every byte of a data set against its manifest.",

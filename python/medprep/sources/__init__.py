@@ -24,6 +24,7 @@ from medprep.sources import (
     rsna,
     skin35,
     smdg,
+    subset,
     table,
     yolo,
 )
@@ -57,7 +58,9 @@ class Layout(Protocol):
 
 
 LAYOUTS: dict[str, Layout] = {
-    # Known data sets first: they know patients that a table or class folders beside do not.
+    # Ours, with a manifest that nothing else has.
+    subset.NAME: subset,
+    # Then known data sets: they know patients that a table or class folders beside do not.
     rsna.NAME: rsna,
     smdg.NAME: smdg,
     fundus_pytorch.NAME: fundus_pytorch,
@@ -110,8 +113,10 @@ def check_layout(name: str) -> None:
 
 
 def root_of(src: Path) -> Path:
-    """The folder that item paths are relative to: SRC, or the folder of a table."""
-    return src.parent if src.is_file() else src
+    """The folder that item paths are relative to: SRC, or a table's, or what SRC is a subset of."""
+    if src.is_file():
+        return src.parent
+    return subset.source_of(src) if subset.matches(src) else src
 
 
 def _recognised(src: Path) -> list[tuple[str, str]]:

@@ -1,0 +1,79 @@
+"""File headers of a whole listing, read in parallel by the core; no pixel is decoded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from medprep import _core
+
+_AT_ONCE = 2048  # files between two looks at the progress
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Header:
+    """What the header of one file says; height and width of the upright image, in pixels.
+
+    channels: values per pixel in the file; 1 grey, 2 grey + alpha, 3 colour, 4 colour + alpha.
+    bits: per value. size: of the file in bytes.
+    """
+
+    path: str
+    size: int
+    format: str
+    height: int
+    width: int
+    channels: int
+    bits: int
+
+    @property
+    def mode(self) -> str:
+        """Channels and bits in words: `RGB 8-bit`."""
+        names = {1: "grey", 2: "grey + alpha", 3: "RGB", 4: "RGBA"}
+        return f"{names.get(self.channels, f'{self.channels} channels')} {self.bits}-bit"
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A file whose header cannot be read, and why."""
+
+    path: str
+    size: int
+    reason: str
+
+
+def read_headers(
+    root: Path,
+    paths: Sequence[str],
+    *,
+    threads: int,
+    progress: Callable[[int], None] = lambda done: None,
+) -> Iterator[Header | Unreadable]:
+    """The header of every file in the order of `paths`; `progress` hears how many are done."""
+    for start in range(0, len(paths), _AT_ONCE):
+        some = list(paths[start : start + _AT_ONCE])
+        for path, found in zip(some, _core.probe_files(str(root), some, threads), strict=True):
+            yield _header(path, _size(root / path), found)
+        progress(start + len(some))
+
+
+def _header(path: str, size: int, found: dict[str, int | str]) -> Header | Unreadable:
+    if "error" in found:
+        return Unreadable(path, size, str(found["error"]))
+    return Header(
+        path=path,
+        size=size,
+        format=str(found["format"]),
+        height=int(found["height"]),
+        width=int(found["width"]),
+        channels=int(found["channels"]),
+        bits=int(found["bit_depth"]),
+    )
+
+
+def _size(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except OSError:
+        return 0  # the reason it cannot be read is on record
