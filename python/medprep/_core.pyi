@@ -22,6 +22,7 @@ __all__ = [
     "crc32c",
     "decode",
     "decode_dicom",
+    "decode_dicom_resized",
     "decode_dicom_stored",
     "decode_dicom_u16",
     "fingerprint",
@@ -96,6 +97,18 @@ def decode_dicom(
     data: bytes, window: tuple[float, float] | None = None, frames: str = "middle"
 ) -> npt.NDArray[np.uint8]:
     """8-bit (H, W), (H, W, 3) or, with all frames, one axis more; None = the file's own window."""
+
+def decode_dicom_resized(
+    data: bytes,
+    height: int,
+    width: int,
+    window: tuple[float, float] | None = None,
+    frames: str = "middle",
+) -> npt.NDArray[np.uint8]:
+    """One frame as decode_dicom, resized by area; frames `first` or `middle`.
+
+    In memory that the thread reuses from file to file.
+    """
 
 def decode_dicom_stored(data: bytes, frames: str = "middle") -> npt.NDArray[Any]:
     """Stored values as uint8, int8, uint16, int16, uint32 or int32."""

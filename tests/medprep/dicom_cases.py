@@ -191,7 +191,7 @@ def jpegs() -> Iterator[Case]:
         stream = files.flat_block_jpeg(levels, precision=bits)
         data = dicom(pixels, syntax=files.JPEG_EXTENDED, bits_stored=bits, fragments=[stream])
         yield case(
-            files.JPEG_EXTENDED, "MONOCHROME2", f"{bits} of {pixels.itemsize * 8}", data, pixels
+            files.JPEG_EXTENDED, "MONOCHROME2", "8" if bits == 8 else "12 of 16", data, pixels
         )
 
 

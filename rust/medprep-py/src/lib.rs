@@ -21,7 +21,10 @@ mod _core {
     use pyo3::prelude::*;
 
     #[pymodule_export]
-    use super::dicom::{decode_dicom, decode_dicom_stored, decode_dicom_u16, read_dicom_headers};
+    use super::dicom::{
+        decode_dicom, decode_dicom_resized, decode_dicom_stored, decode_dicom_u16,
+        read_dicom_headers,
+    };
     #[pymodule_export]
     use super::digests::{MerkleTree, crc32c, merkle_root, sample_leaf};
     #[pymodule_export]

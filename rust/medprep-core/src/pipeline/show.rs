@@ -334,16 +334,27 @@ fn look_up<T: Stored, L: Level>(
 ) {
     let (low, high) = range_of(values);
     let numbers = high.above(low);
-    if numbers >= 1 << 16 {
+    if numbers >= NUMBERS {
         out.iter_mut().zip(values).for_each(|(out, &value)| *out = level(value.into()));
         return;
     }
     let first: i64 = low.into();
-    table.clear();
-    table.extend((0..=numbers as i64).map(|number| level(first + number)));
-    let table = table.as_slice();
-    out.iter_mut().zip(values).for_each(|(out, &value)| *out = table[value.above(low)]);
+    table.resize(NUMBERS, L::default());
+    let levels = (0..=numbers as i64).map(|number| level(first + number));
+    table.iter_mut().zip(levels).for_each(|(entry, level)| *entry = level);
+    // A table of all 16-bit numbers needs no check of its index.
+    let table: &[L; NUMBERS] = table[..].try_into().expect("resized above");
+    let find = |value: T| table[value.above(low) % NUMBERS];
+    let (blocks, rest) = values.as_chunks::<8>();
+    let (out_blocks, out_rest) = out.as_chunks_mut::<8>();
+    for (out, block) in out_blocks.iter_mut().zip(blocks) {
+        *out = block.map(find);
+    }
+    out_rest.iter_mut().zip(rest).for_each(|(out, &value)| *out = find(value));
 }
+
+/// Numbers that have a place in a table.
+const NUMBERS: usize = 1 << 16;
 
 fn look_up_colors<T: Stored, L: Level>(palette: &Palette, values: &[T], out: &mut [L]) {
     for (pixel, &value) in out.as_chunks_mut::<3>().0.iter_mut().zip(values) {

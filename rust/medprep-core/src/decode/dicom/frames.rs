@@ -87,7 +87,7 @@ fn decode_as<T: Sample>(
         let layout = Layout::of(source.header, pixels);
         refuse_packed(source, pixels)?;
         let all = layout.in_order(&source.data[pixels.value.clone()]);
-        reserve(source.header, range.len(), &mut out);
+        reserve(source.header, range.len(), all.len(), &mut out);
         for index in range {
             let start = out.len();
             native::append_frame(source.header, layout, &all, index, &mut out)?;
@@ -106,9 +106,10 @@ fn refuse_packed(source: &Source, pixels: &Element) -> Result<()> {
     }
 }
 
-/// Only where the data are there already: a compressed file may ask for much and hold nothing.
-fn reserve<T: Sample>(header: &Header, frames: usize, out: &mut Vec<T>) {
-    out.reserve_exact(header.frame_values().min(1 << 24).saturating_mul(frames).min(1 << 26));
+/// No more than the data can hold: a header may ask for much and be followed by nothing.
+fn reserve<T: Sample>(header: &Header, frames: usize, bytes: usize, out: &mut Vec<T>) {
+    let wanted = header.frame_values().saturating_mul(frames);
+    out.reserve_exact(wanted.min(bytes.saturating_mul(8) / header.bits_allocated as usize * 2));
 }
 
 fn append_packed<T: Sample>(

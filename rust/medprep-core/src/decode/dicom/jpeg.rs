@@ -40,16 +40,24 @@ pub(super) fn append_frame<T: Sample>(
             let options = DecodeOptions { limits: *limits, keep_damaged: false };
             let source = jpeg::Source::check(packed, &stream, channels, &options)?;
             jpeg::decode(&source, &mut scratch.sequential, &mut scratch.image)?;
-            out.extend(scratch.image.data().iter().map(|&sample| T::from_u32(sample.into())));
+            let most = largest(header);
+            out.extend(scratch.image.data().iter().map(|&v| T::from_u32(most.min(v.into()))));
             Ok(true)
         }
-        _ if stream.precision == 12 && !stream.is_arithmetic && T::BITS >= 16 => {
-            append_12_bit(&stream, packed, limits, out)?;
+        Coding::Sequential if stream.precision == 12 && !stream.is_arithmetic && T::BITS >= 16 => {
+            append_12_bit(&stream, packed, limits, largest(header), out)?;
             Ok(true)
         }
-        _ => Err(unsupported(format!(
-            "DICOM pixels of {} allocated bits from a JPEG with {} bits a value",
-            header.bits_allocated, stream.precision
+        coding => Err(unsupported(format!(
+            "DICOM pixels of {} allocated bits from a {} JPEG with {} bits a value{}",
+            header.bits_allocated,
+            match coding {
+                Coding::Sequential => "sequential",
+                Coding::Progressive => "progressive",
+                Coding::Lossless => "lossless",
+            },
+            stream.precision,
+            if stream.is_arithmetic { ", arithmetic" } else { "" }
         ))),
     }
 }
@@ -68,10 +76,16 @@ fn check(header: &Header, stream: &jpeg::Header, limits: &Limits) -> Result<()> 
     limits.check_counts(samples / header.samples as u64, 2 * samples)
 }
 
+/// Lossy values overshoot: at white they would else lose their highest bit and become black.
+fn largest(header: &Header) -> u32 {
+    ((1u64 << header.bits_stored) - 1) as u32
+}
+
 fn append_12_bit<T: Sample>(
     stream: &jpeg::Header,
     packed: &[u8],
     limits: &Limits,
+    most: u32,
     out: &mut Vec<T>,
 ) -> Result<()> {
     let limits = DecodeLimits {
@@ -83,7 +97,7 @@ fn append_12_bit<T: Sample>(
     };
     let image = libjpeg_turbo_rs::precision::decompress_12bit_with_limits(packed, &limits)
         .map_err(to_error)?;
-    out.extend(image.data.iter().map(|&sample| T::from_u32(sample as u16 as u32)));
+    out.extend(image.data.iter().map(|&v| T::from_u32(most.min(v as u16 as u32))));
     Ok(())
 }
 

@@ -105,7 +105,11 @@ fn a_meta_group_that_lies_about_its_length_is_read() {
 #[test]
 fn messages_hold_no_value_of_the_header() {
     let mut object = image(&[0; 4], 2, 2);
-    object.put(DataElement::new(tags::PHOTOMETRIC_INTERPRETATION, VR::CS, PrimitiveValue::from("CANARY")));
+    object.put(DataElement::new(
+        tags::PHOTOMETRIC_INTERPRETATION,
+        VR::CS,
+        PrimitiveValue::from("CANARY"),
+    ));
     object.put(DataElement::new(tags::NUMBER_OF_FRAMES, VR::IS, PrimitiveValue::from("CANARY")));
     let message = decode(&file(object, uids::EXPLICIT_VR_LITTLE_ENDIAN)).unwrap_err().to_string();
     assert!(!message.contains("CANARY"), "{message}");

@@ -36,7 +36,10 @@ fn every_predictor_and_precision_gives_the_pixels_back() {
                 )
                 .unwrap();
                 let decoded = decode(&data).unwrap();
-                assert!(decoded == pixels, "{components} x {precision} bits, predictor {predictor}");
+                assert!(
+                    decoded == pixels,
+                    "{components} x {precision} bits, predictor {predictor}"
+                );
             }
         }
     }
@@ -47,7 +50,8 @@ fn a_point_transform_leaves_the_high_bits() {
     let pixels = pixels(20 * 20, 12);
     for point_transform in [1, 4] {
         let data = compress_lossless_arbitrary(&pixels, 20, 20, 1, 12, 6, point_transform).unwrap();
-        let expected: Vec<u16> = pixels.iter().map(|v| v >> point_transform << point_transform).collect();
+        let expected: Vec<u16> =
+            pixels.iter().map(|v| v >> point_transform << point_transform).collect();
         assert_eq!(decode(&data).unwrap(), expected);
     }
 }
