@@ -33,8 +33,8 @@ MEDPREP: Arrows = {
     "sources": {"types", "errors"},
     "split": {"types", "errors"},
     "options": {"pipeline", "split", "types", "errors"},
-    "plan": {"storage", "types", "errors"},
     "allowed": {"types", "errors"},
+    "plan": {"allowed", "storage", "types", "errors"},
     "planning": {
         *("sources", "split", "options", "plan", "allowed", "privacy"),
         *("types", "errors", "_core"),
@@ -55,7 +55,7 @@ MEDPREP: Arrows = {
     "shards": {"checksums", "manifest", "npz", "shard_annotations", "types", "errors"},
     "bookkeeping": {"manifest", "types", "errors", "_core"},
     "verify": {"bookkeeping", "manifest", "plan", "shards", "types", "errors", "_core"},
-    "inspect": {"shards", "errors"},
+    "inspect": {"shards", "manifest", "types", "errors"},
     "pages": set(),
     "contact_sheet": {"inspect", "pages", "png"},
     # looking before doing

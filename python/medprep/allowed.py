@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from medprep.errors import PrivacyError
-from medprep.types import ATTRIBUTES, Box, Failure, SourceItem
+from medprep.types import ATTRIBUTES, Box, Failure, PlannedSample, SourceItem
 
 MAX_BOXES = 10_000
 MAX_CAPTION_BYTES = 64 * 2**10
@@ -36,8 +36,8 @@ def split_usable(items: Sequence[SourceItem]) -> tuple[list[SourceItem], list[Fa
     return usable, failures
 
 
-def refusal(item: SourceItem) -> str | None:
-    """Why the annotations of an item cannot be stored, or None."""
+def refusal(item: SourceItem | PlannedSample) -> str | None:
+    """Why the annotations of an item cannot be stored, or None. Raises as `split_usable`."""
     if item.boxes is None and item.caption is None and item.attributes is None:
         return None
     return (
@@ -57,7 +57,7 @@ def planned_boxes(item: SourceItem) -> tuple[Box, ...] | None:
     )
 
 
-def planned_attributes(item: SourceItem) -> dict[str, str | float] | None:
+def planned_attributes(item: SourceItem | PlannedSample) -> dict[str, str | float] | None:
     """The attributes in the order of the allow-list, the age capped; None without any."""
     if not item.attributes:
         return None

@@ -14,6 +14,7 @@ from typing import Any
 from medprep.inspect import (
     MIB,
     Picture,
+    annotations_text,
     channel_text,
     choose_pictures,
     class_table,
@@ -26,6 +27,8 @@ from medprep.png import encode_png
 
 THUMBNAIL_SIDE = 150  # the CSS shows 116 px; more keeps them sharp on dense screens
 MAX_PICTURES = 240
+MAX_DRAWN_BOXES = 100  # of one picture; more hide it
+MAX_CAPTION = 120  # characters shown; all of them in the tooltip
 PNG_LEVEL = 9
 
 # Okabe and Ito's palette: tells classes apart for colour-blind readers too.
@@ -97,6 +100,7 @@ def _facts_panel(summary: dict[str, Any]) -> str:
         ("Fingerprint", f"<code>{escape(summary['fingerprint'])}</code>"),
         ("Mean ± std", escape(f"{channel_text(summary)} (grey levels, over train)")),
         ("Origin", escape(origin_text(summary))),
+        *([("Annotated", escape(text))] if (text := annotations_text(summary)) else []),
     )
     rows = "".join(f"<tr><td>{name}</td><td>{text}</td></tr>" for name, text in facts)
     return f'<div class="panel"><table class="text">{rows}</table></div>'
@@ -123,7 +127,8 @@ def _sheet(summary: dict[str, Any], pictures: Sequence[Picture]) -> str:
         shown = [picture for picture in pictures if picture.class_name == name]
         total = sum(split["classes"].get(name, 0) for split in summary["splits"].values())
         total = total or sum(split["unlabelled"] for split in summary["splits"].values())
-        figures = "".join(_figure(picture) for picture in shown)
+        box_names = (summary["boxes"] or {}).get("classes", [])
+        figures = "".join(_figure(picture, box_names) for picture in shown)
         sections.append(
             f"<h3>{escape(name)} <small>{len(shown)} of {total}</small></h3>"
             f'<div class="sheet">{figures}</div>'
@@ -131,11 +136,37 @@ def _sheet(summary: dict[str, Any], pictures: Sequence[Picture]) -> str:
     return "\n".join(sections)
 
 
-def _figure(picture: Picture) -> str:
+def _figure(picture: Picture, box_names: Sequence[str]) -> str:
     data = base64.b64encode(encode_png(picture.pixels, level=PNG_LEVEL)).decode("ascii")
     name = escape(picture.id, quote=True)
     short = escape(picture.id.rsplit("/", 1)[-1])
     return (
-        f'<figure title="{name}"><img alt="{name}" src="data:image/png;base64,{data}">'
-        f"<figcaption><em>{escape(picture.split)}</em> {short}</figcaption></figure>"
+        f'<figure title="{name}"><div><img alt="{name}" src="data:image/png;base64,{data}">'
+        f"{_boxes(picture, box_names)}</div>"
+        f"<figcaption><em>{escape(picture.split)}</em> {short}{_caption(picture)}</figcaption>"
+        "</figure>"
     )
+
+
+def _boxes(picture: Picture, names: Sequence[str]) -> str:
+    """Rectangles over the picture in its stored pixels, the class in the tooltip."""
+    if picture.boxes is None or not len(picture.boxes):
+        return ""
+    shapes = []
+    for x_min, y_min, x_max, y_max, label in picture.boxes[:MAX_DRAWN_BOXES].tolist():
+        colour = _COLOURS[(int(label) + 1) % len(_COLOURS)]  # orange first: seen on black and white
+        shapes.append(
+            f'<rect x="{x_min:.2f}" y="{y_min:.2f}" width="{x_max - x_min:.2f}" '
+            f'height="{y_max - y_min:.2f}" stroke="{colour}">'
+            f"<title>{escape(names[int(label)])}</title></rect>"
+        )
+    height, width = picture.view
+    return f'<svg viewBox="0 0 {width} {height}">{"".join(shapes)}</svg>'
+
+
+def _caption(picture: Picture) -> str:
+    if picture.caption is None:
+        return ""
+    text = " ".join(picture.caption.split())
+    short = text if len(text) <= MAX_CAPTION else f"{text[: MAX_CAPTION - 1].rstrip()}…"
+    return f'<q title="{escape(text, quote=True)}">{escape(short)}</q>'

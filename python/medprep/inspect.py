@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 
 from medprep.errors import VerificationError
+from medprep.manifest import Manifest
 from medprep.shards import ShardReader
+from medprep.types import Sample
 
 FAILURES_FILE = "failures.jsonl"
 MIB = 2**20
@@ -54,12 +56,24 @@ def summarise(out: Path) -> dict[str, Any]:
         "groups": len(set().union(*known)) if known else None,
         "shards": len(manifest.shards),
         "bytes": sum(shard.bytes for shard in manifest.shards),
+        "boxes": _boxes(manifest),
+        "captions": manifest.captions,
         "failed": manifest.failed,
         "failures_by_stage": dict(Counter(failure["stage"] for failure in failures)),
         "failures": failures[:SHOWN_FAILURES],
         "layout": manifest.layout,
         "seed": manifest.seed,
         "private": manifest.private,
+    }
+
+
+def _boxes(manifest: Manifest) -> dict[str, Any] | None:
+    if manifest.box_classes is None:
+        return None
+    return {
+        "stored": manifest.boxes,
+        "dropped": manifest.boxes_dropped,
+        "classes": list(manifest.box_classes),
     }
 
 
@@ -91,12 +105,18 @@ def read_failures(out: Path) -> Iterator[dict[str, str]]:
 
 @dataclass(frozen=True, kw_only=True)
 class Picture:
-    """One sample on the contact sheet: its identity and its reduced image (H, W, 1 or 3) uint8."""
+    """One sample on the contact sheet: its identity and its reduced image (H, W, 1 or 3) uint8.
+
+    boxes: (M, 5) in the pixels of `view`, the (height, width) of the stored image that is shown.
+    """
 
     id: str
     split: str
     class_name: str
     pixels: np.ndarray
+    view: tuple[int, int] = (1, 1)
+    boxes: np.ndarray | None = None
+    caption: str | None = None
 
 
 def choose_pictures(out: Path, *, per_class: int, side: int) -> list[Picture]:
@@ -113,12 +133,28 @@ def choose_pictures(out: Path, *, per_class: int, side: int) -> list[Picture]:
         members = np.flatnonzero(labels == label)
         steps = np.linspace(0, len(members) - 1, min(per_class, len(members)))
         for index in members[steps.astype(int)]:
-            sample = reader[int(index)]
-            pixels = reduce_image(sample.image, side)
-            pictures.append(
-                Picture(id=sample.id, split=sample.split, class_name=name, pixels=pixels)
-            )
+            pictures.append(_picture(reader[int(index)], name, side))
     return pictures
+
+
+def _picture(sample: Sample, class_name: str, side: int) -> Picture:
+    pixels = reduce_image(sample.image, side)
+    height, width = sample.image.shape[:2]
+    factor = max(1, -(-max(height, width) // side))
+    # Whole blocks only: the rest at the right and below is not shown.
+    view = tuple(
+        shown * min(factor, stored)
+        for shown, stored in zip(pixels.shape[:2], (height, width), strict=True)
+    )
+    return Picture(
+        id=sample.id,
+        split=sample.split,
+        class_name=class_name,
+        pixels=pixels,
+        view=(view[0], view[1]),
+        boxes=sample.boxes,
+        caption=sample.caption,
+    )
 
 
 def reduce_image(image: np.ndarray, side: int) -> np.ndarray:
@@ -153,6 +189,8 @@ def render(summary: dict[str, Any]) -> str:
         ("made from", origin_text(summary)),
         ("failed", failures_text(summary)),
     ]
+    if summary["boxes"] is not None or summary["captions"] is not None:
+        facts.insert(-1, ("annotated", annotations_text(summary)))
     lines = [f"{name:<11} {text}" for name, text in facts]
     return "\n".join([*lines, "", *_table_lines(class_table(summary))])
 
@@ -218,6 +256,18 @@ def origin_text(summary: dict[str, Any]) -> str:
     """Layout, seed and privacy."""
     privacy = "private (keyed ids, no paths)" if summary["private"] else "ids are relative paths"
     return f"layout {summary['layout']}, seed {summary['seed']}, {privacy}"
+
+
+def annotations_text(summary: dict[str, Any]) -> str:
+    """Boxes with their classes, and captions: `412 boxes (opacity), 3 dropped; 90 captions`."""
+    parts = []
+    if (boxes := summary["boxes"]) is not None:
+        names = f" ({', '.join(boxes['classes'])})" if boxes["classes"] else ""
+        dropped = f", {boxes['dropped']} cut away by the crop" if boxes["dropped"] else ""
+        parts.append(f"{boxes['stored']} boxes{names}{dropped}")
+    if summary["captions"] is not None:
+        parts.append(f"{summary['captions']} captions")
+    return "; ".join(parts)
 
 
 def failures_text(summary: dict[str, Any]) -> str:

@@ -38,6 +38,10 @@ table.failures td { overflow-wrap: anywhere; }
 figure { margin: 0; }
 figure img { display: block; width: 116px; height: 116px; object-fit: contain;
              background: #0c0f14; border-radius: 6px; }
+figure div { position: relative; }
+figure svg { position: absolute; inset: 0; width: 116px; height: 116px; }
+figure rect { fill: none; stroke-width: 1.5; vector-effect: non-scaling-stroke; }
+figcaption q { display: block; quotes: none; color: var(--ink); }
 figcaption { font-size: 11.5px; line-height: 1.35; color: var(--soft); margin-top: 3px;
              overflow-wrap: anywhere; }
 figcaption em { font-style: normal; color: var(--accent); }

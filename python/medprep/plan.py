@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from medprep.errors import UsageError, VerificationError
+from medprep import allowed
+from medprep.errors import PrivacyError, UsageError, VerificationError
 from medprep.storage import write_atomically
 from medprep.types import Box, Failure, ImageShape, JsonObject, PlannedSample
 
@@ -222,7 +223,7 @@ def read_samples(out: Path, shard: PlannedShard) -> list[PlannedSample]:
             samples = [_sample(json.loads(stream.readline())) for _ in range(shard.count)]
     except OSError as error:
         raise _damaged(path, error.strerror or str(error)) from None
-    except (ValueError, TypeError, RecursionError) as error:
+    except (ValueError, TypeError, AttributeError, RecursionError, PrivacyError) as error:
         raise _damaged(path, f"no planned sample: {error}") from None
     if any(sample.split != shard.split for sample in samples):
         raise _damaged(path, f"samples of another split at shard {shard.name}")
@@ -246,7 +247,13 @@ def _sample(line: JsonObject) -> PlannedSample:
             Box(float(x_min), float(y_min), float(x_max), float(y_max), int(label))
             for x_min, y_min, x_max, y_max, label in boxes
         )
-    return PlannedSample(**line, boxes=boxes)
+    sample = PlannedSample(**line, boxes=boxes)
+    reason = allowed.refusal(sample)
+    if reason is None and allowed.planned_attributes(sample) != sample.attributes:
+        reason = f"attribute age is over {allowed.MAX_AGE}"
+    if reason is not None:
+        raise ValueError(reason)
+    return sample
 
 
 def _from_json(data: Mapping[str, Any]) -> Plan:

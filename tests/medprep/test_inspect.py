@@ -13,9 +13,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from annotated_collections import annotate, write_annotated
 from PIL import Image
 from tiny_collections import write_classes
 
+from medprep import shard
 from medprep.contact_sheet import render_html
 from medprep.errors import UsageError, VerificationError
 from medprep.inspect import (
@@ -27,7 +29,7 @@ from medprep.inspect import (
     summarise,
 )
 from medprep.manifest import Manifest, ShardEntry, SplitEntry
-from medprep.types import ImageShape
+from medprep.types import Box, ImageShape
 
 
 def medprep(*words: object, code: int = 0) -> dict:
@@ -204,3 +206,26 @@ def test_a_group_in_two_splits_is_counted_once_in_all(tmp_path):
     medprep("shard", src, out, "--size", 8)
     header, *_, total = class_table(summarise(out))
     assert dict(zip(header, total, strict=True))["groups"] == "2"
+
+
+def test_boxes_and_captions_are_drawn_and_escaped(tmp_path, monkeypatch):
+    src = write_annotated(tmp_path / "src", copies=1, broken=False)
+    annotate(
+        monkeypatch,
+        lambda path: {"boxes": (Box(0, 0, 10, 10, 1),), "caption": f"{EVIL} {'long ' * 60}"},
+        box_classes=("opacity", f"n{EVIL}"),
+    )
+    shard(src, tmp_path / "out", size=200, resize="letterbox")
+    summary = summarise(tmp_path / "out")
+    assert summary["boxes"] == {"stored": 4, "dropped": 0, "classes": ["opacity", f"n{EVIL}"]}
+    assert summary["captions"] == 4
+    assert "annotated   4 boxes (opacity, n<script>" in render(summary)
+    page = render_html(tmp_path / "out", summary)
+    assert page.count('<svg viewBox="0 0 200 200"><rect x="') == 4
+    assert page.count("…</q>") == 4
+    assert "<script" not in page and "http" not in page
+    (wide,) = [p for p in choose_pictures(tmp_path / "out", per_class=9, side=150)
+               if p.id == "a/wide_0.png"]  # fmt: skip
+    # 40 x 90 becomes 89 x 200, 55 rows down.
+    assert wide.pixels.shape == (100, 100, 3) and wide.view == (200, 200)
+    np.testing.assert_allclose(wide.boxes, [[0, 55, 200 / 9, 55 + 890 / 40, 1]], rtol=1e-6)
