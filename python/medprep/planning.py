@@ -63,13 +63,13 @@ def make_plan(
     private = listing.patients if options.private is None else options.private
     listed = [item.path for item in listing.items]
     _move_unusable(listing)
+    allowed.refuse_private_captions(listing.items, private=private, keep=options.keep_captions)
     splits, split_names, split_text = _split(listing, options.split, seed)
     if spec.needs_channels:
         found = listing.channels or _find_channels(root_of(src), listing.items, threads)
         spec = spec.with_channels(found)
     keys = _keys(out, options, private, keep_key=keep_key)
     classes = listing.class_names
-    allowed.refuse_private_captions(listing.items, private=private, keep=options.keep_captions)
     samples = _samples(listing.items, splits, classes, private, keys)
     place = {name: at for at, name in enumerate(split_names)}
     # By path, not by id: private and plain runs must have the same order, hence digest.

@@ -8,6 +8,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+import shard_making as making
 from annotated_collections import (
     BOX_CLASSES,
     annotate,
@@ -370,7 +371,7 @@ def test_a_private_run_refuses_captions_unless_they_are_asked_for(src, tmp_path)
     with pytest.raises(PrivacyError, match="11 images have captions") as caught:
         medprep.shard(src, tmp_path / "out", **options)
     assert caught.value.exit_code == 5 and "--keep-captions" in str(caught.value)
-    assert not (tmp_path / "out").exists()
+    assert not (tmp_path / "out").exists() and not (tmp_path / "medprep.key").exists()
     kept = medprep.shard(src, tmp_path / "out", keep_captions=True, **options)
     assert kept.digest == medprep.shard(src, tmp_path / "plain", **OPTIONS).digest
     with pytest.raises(medprep.errors.SpecError, match="keep-captions: True there, False asked"):
@@ -530,3 +531,21 @@ def test_a_box_class_without_a_name_is_called_by_its_number():
     assert allowed.box_class_names(items, ("x",)) == ("x", "1", "2", "3")
     assert allowed.box_class_names([replace(items[0], boxes=())], ()) == ()
     assert allowed.box_class_names(items[1:], ()) is None
+
+
+GOLDEN = {  # made by the build before there were annotations
+    "plan.json": "87df3e14594b0598d85484eb9672c3bc5b66a19d2eebec9ff6bf2c3026e6de73",
+    "plan-samples.jsonl": "233ca709c5c928f89654cf7ad75e8616e8df81be997dc6b59d676e9c8857c336",
+    "manifest.json": "6057cf75226ffa0480e01dc167b46cd2832460a15d4599a84a3fd1d77b2a1da3",
+    "samples.jsonl": "9b018cd3b2cbc9d35a321aa79ec6fc50a2f2361186ed651912e4f1ad9813c55f",
+    "train-00000.npz": "f8a7fb5ff10971d6d5bacd1f751beecb0b2f3a1e86ff2a1e372bb9ca42969788",
+    "records/train-00000.json": "339c8acc9838e9dac63dff093d188adbbbcdbd897ec36903e8c18e800e11ccc1",
+}
+
+
+def test_data_sets_without_annotations_keep_every_byte_they_had(tmp_path):
+    making.make_source(tmp_path / "src", 7, side=20, bad=(4,))
+    report = medprep.shard(tmp_path / "src", tmp_path / "out", size=16, shard_samples=3)
+    assert report.digest == "d106ccdf9c1e0a5387d7e4585fd64c563adaaff1ad342011593b6ef96c197c4f"
+    found = {n: hashlib.sha256((tmp_path / "out" / n).read_bytes()).hexdigest() for n in GOLDEN}
+    assert found == GOLDEN

@@ -4,8 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use medprep_core::shard::{
-    Annotations, Compression, ImageShape, Npz, PlannedSample, PlannedShard, Problem, Record,
-    ShardHeader, ShardWriter, shard_path, verify_shard,
+    Annotations, Compression, ImageShape, Npz, PlannedBox, PlannedSample, PlannedShard, Problem,
+    Record, ShardHeader, ShardWriter, shard_path, verify_shard,
 };
 
 const SHAPE: (usize, usize, usize) = (3, 4, 3);
@@ -48,6 +48,28 @@ fn write(out: &Path, compression: Compression, force_zip64: bool) -> (PathBuf, R
     for row in 0..5 {
         let pixels = (0..36).map(|v| (v * 7 + row * 31) as u8).collect();
         writer.append(sample(row), SHAPE, pixels, None, None).unwrap();
+    }
+    writer.fail("a/bad.png", "a/bad.png", "decode", "cannot decode PNG: empty");
+    let record = writer.finish().unwrap();
+    (shard_path(out, "train-00007"), record)
+}
+
+/// The same with boxes and captions; the second box of every sample was cut away.
+fn write_annotated(out: &Path, compression: Compression, force_zip64: bool) -> (PathBuf, Record) {
+    let mut header = header(compression, force_zip64);
+    header.annotations = Annotations { boxes: true, captions: true };
+    let mut writer = ShardWriter::create(out, header).unwrap();
+    for row in 0..5u8 {
+        let kept = usize::from(row % 3);
+        let planned = vec![PlannedBox(0.0, 0.0, 4.0, 3.0, 2); kept + 1];
+        let boxes = vec![[0.5, 0.0, 3.5, f32::from(row) + 0.25, 2.0]; kept];
+        let sample = PlannedSample {
+            boxes: Some(planned),
+            caption: (row != 1).then(|| format!("größe {row}")),
+            ..sample(row.into())
+        };
+        let pixels = (0..36).map(|v| v * 7 + row * 31).collect();
+        writer.append(sample, SHAPE, pixels, Some(boxes), None).unwrap();
     }
     writer.fail("a/bad.png", "a/bad.png", "decode", "cannot decode PNG: empty");
     let record = writer.finish().unwrap();
@@ -109,6 +131,79 @@ fn every_flipped_bit_is_found_and_names_its_sample() {
         if compression == Compression::None {
             assert_eq!(named, 8 * 5 * (36 + 8 + 4 * 8 + 4 * 3));
         }
+    }
+}
+
+#[test]
+fn an_annotated_shard_is_sound_in_every_form() {
+    for compression in [Compression::None, Compression::Deflate] {
+        for force_zip64 in [false, true] {
+            let out = tempfile::tempdir().unwrap();
+            let (path, record) = write_annotated(out.path(), compression, force_zip64);
+            assert_eq!(verify(&path, &record), []);
+            assert_eq!(verify_shard(&path, None, &record.sha256, record.bytes), []);
+            let npz = Npz::read(&fs::File::open(&path).unwrap(), record.bytes).unwrap();
+            let shapes: Vec<_> =
+                npz.members[4..].iter().map(|m| (m.name.as_str(), m.shape.clone())).collect();
+            assert_eq!(
+                shapes,
+                [
+                    ("boxes.npy", vec![4, 4]),
+                    ("box_labels.npy", vec![4]),
+                    ("box_offsets.npy", vec![6]),
+                    ("captions.npy", vec![36]),
+                    ("caption_offsets.npy", vec![6]),
+                ]
+            );
+            let counts: Vec<_> =
+                record.rows.iter().map(|r| (r.boxes, r.boxes_dropped, r.caption_bytes)).collect();
+            assert_eq!(counts[..2], [(Some(0), Some(1), Some(9)), (Some(1), Some(1), None)]);
+        }
+    }
+}
+
+#[test]
+fn every_flipped_bit_of_boxes_and_captions_names_its_sample() {
+    let out = tempfile::tempdir().unwrap();
+    let (path, record) = write_annotated(out.path(), Compression::None, false);
+    let sound = fs::read(&path).unwrap();
+    let npz = Npz::read(&fs::File::open(&path).unwrap(), record.bytes).unwrap();
+    for member in &npz.members[4..] {
+        for bit in 0..member.body_bytes * 8 {
+            let mut damaged = sound.clone();
+            damaged[(member.body_offset + bit / 8) as usize] ^= 1 << (bit % 8);
+            fs::write(&path, &damaged).unwrap();
+            let rows: Vec<_> = verify(&path, &record).into_iter().filter_map(|p| p.row).collect();
+            let unit = bit / 8 * member.shape[0] / member.body_bytes;
+            let expected = match member.name.as_str() {
+                "box_offsets.npy" | "caption_offsets.npy" => unit.checked_sub(1),
+                // Rows 1, 2 and 4 have 1, 2 and 1 boxes; row 1 has no caption.
+                "captions.npy" => Some([0, 2, 3, 4][unit as usize / 9]),
+                _ => Some([1, 2, 2, 4][unit as usize]),
+            };
+            assert_eq!(rows, Vec::from_iter(expected), "bit {bit} of {}", member.name);
+            assert!(!verify_shard(&path, None, &record.sha256, record.bytes).is_empty());
+        }
+    }
+}
+
+#[test]
+fn boxes_that_were_not_planned_are_refused() {
+    let out = tempfile::tempdir().unwrap();
+    let mut with_boxes = header(Compression::None, false);
+    with_boxes.annotations.boxes = true;
+    let planned = |boxes| PlannedSample { boxes, ..sample(0) };
+    let one = Some(vec![PlannedBox(0.0, 0.0, 1.0, 1.0, 0)]);
+    let stored = |count: usize| Some(vec![[0.0, 0.0, 1.0, 1.0, 0.0]; count]);
+    for (header, sample, boxes, reason) in [
+        (header(Compression::None, false), planned(one.clone()), stored(1), "has boxes, which"),
+        (with_boxes.clone(), planned(one.clone()), stored(2), "are planned, Some(2) are placed"),
+        (with_boxes.clone(), planned(one), None, "are planned, None are placed"),
+        (with_boxes, planned(None), stored(1), "None boxes are planned"),
+    ] {
+        let mut writer = ShardWriter::create(out.path(), header).unwrap();
+        let error = writer.append(sample, SHAPE, vec![0; 36], boxes, None).unwrap_err();
+        assert!(error.to_string().contains(reason), "{error}");
     }
 }
 
@@ -178,22 +273,30 @@ fn next(state: &mut u64) -> u64 {
 #[test]
 fn hostile_bytes_never_panic_and_are_never_sound() {
     let out = tempfile::tempdir().unwrap();
-    let (path, record) = write(out.path(), Compression::Deflate, true);
-    let sound = fs::read(&path).unwrap();
     let mut state = 0x9E37_79B9_7F4A_7C15;
-    for _ in 0..3000 {
+    let (path, record) = write(out.path(), Compression::Deflate, true);
+    never_sound(&path, &record, 2000, &mut state);
+    for compression in [Compression::Deflate, Compression::None] {
+        let (path, record) = write_annotated(out.path(), compression, true);
+        never_sound(&path, &record, 2000, &mut state);
+    }
+}
+
+fn never_sound(path: &Path, record: &Record, rounds: usize, state: &mut u64) {
+    let sound = fs::read(path).unwrap();
+    for _ in 0..rounds {
         let mut bytes = sound.clone();
-        for _ in 0..=next(&mut state) % 8 {
-            let place = next(&mut state) as usize % bytes.len();
+        for _ in 0..=next(state) % 8 {
+            let place = next(state) as usize % bytes.len();
             // Extreme values find overflows that flips do not.
-            let value = [0, 0xFF, 0x7F, next(&mut state) as u8][next(&mut state) as usize % 4];
-            let end = (place + 1 + next(&mut state) as usize % 8).min(bytes.len());
+            let value = [0, 0xFF, 0x7F, next(state) as u8][next(state) as usize % 4];
+            let end = (place + 1 + next(state) as usize % 8).min(bytes.len());
             bytes[place..end].fill(value);
         }
-        bytes.truncate(bytes.len() - (next(&mut state) % 3) as usize * 7);
-        fs::write(&path, &bytes).unwrap();
-        assert_eq!(verify(&path, &record).is_empty(), bytes == sound);
-        let _ = verify_shard(&path, None, "", 0);
+        bytes.truncate(bytes.len() - (next(state) % 3) as usize * 7);
+        fs::write(path, &bytes).unwrap();
+        assert_eq!(verify(path, record).is_empty(), bytes == sound);
+        let _ = verify_shard(path, None, "", 0);
     }
 }
 

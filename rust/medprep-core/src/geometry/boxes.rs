@@ -3,7 +3,7 @@
 use super::ResizeMode;
 use super::placement::{Placement, placements};
 
-/// A box that lost something at an edge is kept from this many stored pixels on, both ways.
+/// A box that lost something along an axis is kept from this many stored pixels on.
 const LEAST_SIDE: f64 = 1.0;
 
 /// Moves boxes as [`fit_into`](super::fit_into) moves pixels.
@@ -21,8 +21,8 @@ impl BoxPlacement {
 
     /// `[x_min, y_min, x_max, y_max]` in pixels of the target, from such edges in the source.
     ///
-    /// The edges are clipped to what of the image is stored. Nothing when clipping left less than a
-    /// pixel of width or height; a box that is small because the image shrank is kept.
+    /// The edges are clipped to what of the image is stored. Nothing when that left less than a pixel
+    /// along an axis on which it took something; a box small because the image shrank is kept.
     pub fn place(&self, edges: [f64; 4]) -> Option<[f32; 4]> {
         let [x_min, y_min, x_max, y_max] = edges;
         let (top, bottom) = self.along(0, y_min, y_max)?;
