@@ -534,7 +534,6 @@ def test_a_box_class_without_a_name_is_called_by_its_number():
 
 
 GOLDEN = {  # made by the build before there were annotations
-    "plan.json": "87df3e14594b0598d85484eb9672c3bc5b66a19d2eebec9ff6bf2c3026e6de73",
     "plan-samples.jsonl": "233ca709c5c928f89654cf7ad75e8616e8df81be997dc6b59d676e9c8857c336",
     "manifest.json": "6057cf75226ffa0480e01dc167b46cd2832460a15d4599a84a3fd1d77b2a1da3",
     "samples.jsonl": "9b018cd3b2cbc9d35a321aa79ec6fc50a2f2361186ed651912e4f1ad9813c55f",

@@ -50,7 +50,7 @@ def plan(
     if has_plan(out):
         made = load_plan(out)
         refuse_difference(made, data, out)
-        refuse_new_images(made, src, out)
+        refuse_new_images(made, src, out, key_file=data.key_file)
         output.say("the plan is there already; --overwrite plans anew")
     else:
         refuse_foreign(out)

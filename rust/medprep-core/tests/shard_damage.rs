@@ -68,7 +68,7 @@ fn write_annotated(out: &Path, compression: Compression, force_zip64: bool) -> (
             caption: (row != 1).then(|| format!("größe {row}")),
             ..sample(row.into())
         };
-        let pixels = (0..36).map(|v| v * 7 + row * 31).collect();
+        let pixels = (0..36u8).map(|v| v.wrapping_mul(7) ^ row).collect();
         writer.append(sample, SHAPE, pixels, Some(boxes), None).unwrap();
     }
     writer.fail("a/bad.png", "a/bad.png", "decode", "cannot decode PNG: empty");

@@ -15,7 +15,11 @@ pub struct BoxPlacement {
 
 impl BoxPlacement {
     /// For images of `source` height and width brought to `target` by `mode`.
+    ///
+    /// # Panics
+    /// If the source is empty: whoever decoded it has not told its size.
     pub fn new(source: [usize; 2], target: [usize; 2], mode: ResizeMode) -> Self {
+        assert!(source.iter().all(|side| *side > 0), "the image that has the boxes has a size");
         Self { source, placements: placements(source, target, mode) }
     }
 

@@ -42,6 +42,7 @@ pub fn apply(
     seconds: &mut StageSeconds,
 ) -> Result<Decoded> {
     let mut clock = Instant::now();
+    workspace.source = [0, 0];
     let mut decoded = Decoded::default();
     let mut source = Source { data, channels: Channels::Rgb, options };
     let mut chain = ChainSteps::default();
