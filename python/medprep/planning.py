@@ -12,7 +12,7 @@ from medprep import _core, allowed, privacy
 from medprep.errors import PrivacyError, SpecError, UsageError
 from medprep.options import DEFAULT_SHARD_BYTES, DataOptions
 from medprep.plan import Plan, check_samples, cut_shards, read_samples
-from medprep.sources import Listing, ReadHeaders, SourceOptions, list_source, root_of
+from medprep.sources import Listing, SourceOptions, list_source, root_of
 from medprep.split import (
     DEFAULT_RATIOS,
     FROM_FOLDER,
@@ -167,19 +167,14 @@ def source_options(unlabelled: str | None, group_by: str, threads: int) -> Sourc
     return SourceOptions(
         unlabelled=unlabelled,
         group_by=group_by,
-        read_headers=_header_reader(threads),
+        read_headers=lambda root, paths: _core.read_dicom_headers(root, paths, threads),
         read_sizes=lambda root, paths: _core.probe_files(root, paths, threads),
     )
 
 
-def _header_reader(threads: int) -> ReadHeaders | None:
-    read = getattr(_core, "read_dicom_headers", None)
-    return None if read is None else lambda root, paths: read(root, paths, threads)
-
-
 def _list_again(plan: Plan, src: Path) -> Listing:
     options = source_options(plan.options["unlabelled"], plan.group_by, threads=1)
-    return list_source(src, layout=plan.layout, options=replace(options, read_headers=None))
+    return list_source(src, layout=plan.layout, options=replace(options, paths_only=True))
 
 
 def _same_key(plan: Plan, out: Path, key_file: Path | None) -> privacy.KeyedIds:

@@ -6,6 +6,7 @@ pseudonym.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -20,32 +21,40 @@ _AT_ONCE = 16384  # files; bounds what a large set keeps in memory
 
 def add_headers(listing: Listing, options: SourceOptions) -> None:
     """Give DICOM items their group (with --group-by auto) and attributes, where they have none."""
-    if listing.staged:
-        return
     places = [at for at, item in enumerate(listing.items) if is_dicom_name(item.path)]
-    if not places:
+    if listing.staged or not places:
         return
     listing.patients = True
-    if options.read_headers is None:
-        listing.note("DICOM headers were not read: nothing is known of patients")
+    if options.read_headers is None or options.paths_only:
         return
-    grouping = options.group_by == "auto" and listing.header_groups
-    unreadable = nameless = grouped = 0
+    counts: Counter[str] = Counter()
     for start in range(0, len(places), _AT_ONCE):
         chunk = places[start : start + _AT_ONCE]
         paths = [listing.items[at].path for at in chunk]
-        for at, header in zip(chunk, options.read_headers(str(listing.root), paths), strict=True):
+        headers = options.read_headers(str(listing.root), paths)
+        for at, header in zip(chunk, headers, strict=True):
             if header.get("error"):
-                unreadable += 1  # the decoder will say what is wrong with it
-                continue
-            item = listing.items[at]
-            patient = str(header.get("patient_id") or "").strip()
-            if grouping and item.group is None:
-                nameless += not patient
-                grouped += bool(patient)
-                item = replace(item, group=patient or None)
-            listing.items[at] = _with_attributes(item, header)
-    _note_counts(listing, grouped=grouped, nameless=nameless, unreadable=unreadable)
+                counts["unreadable"] += 1  # the decoder will say what is wrong with it
+            else:
+                counts["imageless"] += header.get("has_pixels") is False
+                listing.items[at] = _with_header(
+                    listing, listing.items[at], header, options, counts
+                )
+    _note_counts(listing, counts)
+
+
+def _with_header(
+    listing: Listing,
+    item: SourceItem,
+    header: Mapping[str, Any],
+    options: SourceOptions,
+    counts: Counter[str],
+) -> SourceItem:
+    patient = str(header.get("patient_id") or "").strip()
+    if options.group_by == "auto" and listing.header_groups and item.group is None:
+        counts["grouped" if patient else "nameless"] += 1
+        item = replace(item, group=patient or None)
+    return _with_attributes(item, header)
 
 
 def _with_attributes(item: SourceItem, header: Mapping[str, Any]) -> SourceItem:
@@ -71,11 +80,17 @@ def _spacing(value: Any) -> tuple[float | None, float | None]:  # noqa: ANN401 (
     return (row, column) if 0 < row < 1e4 and 0 < column < 1e4 else (None, None)
 
 
-def _note_counts(listing: Listing, *, grouped: int, nameless: int, unreadable: int) -> None:
-    if grouped:
+def _note_counts(listing: Listing, counts: Counter[str]) -> None:
+    if counts["grouped"]:
         patients = len({item.group for item in listing.items if item.group is not None})
         listing.note(f"{patients} patients by the PatientID of DICOM headers; each in one split")
-    if nameless:
-        listing.note(f"{nameless} DICOM files name no patient: each counts as one of its own")
-    if unreadable:
-        listing.note(f"{unreadable} DICOM headers cannot be read; their files will likely fail")
+    if counts["nameless"]:
+        listing.note(
+            f"{counts['nameless']} DICOM files name no patient: each counts as one of its own"
+        )
+    if counts["imageless"]:
+        listing.note(f"{counts['imageless']} DICOM files hold no image (reports): they will fail")
+    if counts["unreadable"]:
+        listing.note(
+            f"{counts['unreadable']} DICOM headers cannot be read; their files will likely fail"
+        )

@@ -19,6 +19,7 @@ class SourceOptions:
 
     unlabelled: class whose samples get the label -1. group_by: auto, none or a column name.
     read_headers: who reads DICOM headers; None leaves them alone.
+    paths_only: True when only the paths of the items matter: what needs files opened is left out.
     read_sizes: who reads height and width of upright images; only layout `yolo` needs them.
     """
 
@@ -26,6 +27,7 @@ class SourceOptions:
     group_by: str = "auto"
     read_headers: ReadHeaders | None = None
     read_sizes: ReadHeaders | None = None
+    paths_only: bool = False
 
     @property
     def groups(self) -> bool:

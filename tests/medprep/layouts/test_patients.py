@@ -66,6 +66,15 @@ def test_free_text_in_a_header_goes_no_further():
     assert listing.items == [SourceItem(path="a.dcm", group="P1")]
 
 
+def test_dicom_files_without_an_image_are_counted():
+    listing = Listing(layout="files", root=None, items=[SourceItem(path="report.dcm")])
+    header = {"patient_id": "P1", "has_pixels": False, "error": None}
+    add_headers(listing, SourceOptions(read_headers=lambda root, paths: [header]))
+    assert "1 DICOM files hold no image (reports): they will fail" in {
+        n.text for n in listing.notes
+    }
+
+
 def test_an_unreadable_header_leaves_the_item_to_the_decoder():
     listing = Listing(layout="files", root=None, items=[SourceItem(path="a.dcm")])
     add_headers(listing, SourceOptions(read_headers=lambda root, paths: [{"error": "torn"}]))
