@@ -150,3 +150,25 @@ def test_largest_remainder_adds_up():
         found = largest_remainder(total, shares)
         assert sum(found) == total
         assert max(found) - min(found) <= 1
+
+
+def test_many_small_classes_in_groups_reach_every_split():
+    items = [
+        SourceItem(path=f"{c}/{n}.jpg", class_name=f"c{c}", group=f"{c}-{n}")
+        for c in range(35)
+        for n in range(2)
+    ]
+    splits = assign_splits(items, parse_split("train=0.8,val=0.1,test=0.1"), seed=0)
+    assert {name: splits.count(name) for name in ("train", "val", "test")} == {
+        "train": 56,
+        "val": 7,
+        "test": 7,
+    }
+
+
+def test_what_is_set_aside_without_labels_stays_aside_and_changes_nothing_else():
+    items = [SourceItem(path=f"{n}.jpg", class_name="ab"[n % 2]) for n in range(20)]
+    aside = [SourceItem(path=f"t{n}.jpg", split="unlabelled") for n in range(5)]
+    ratios = parse_split("train=0.5,test=0.5")
+    alone = assign_splits(items, ratios, seed=1)
+    assert assign_splits([*aside, *items], ratios, seed=1) == ["unlabelled"] * 5 + alone

@@ -18,7 +18,7 @@ from medprep.bench.arithmetic import Comparison, Configuration, compare
 from medprep.bench.measure import WARM_UP_ROUNDS, Result, measure
 from medprep.bench.plot import save_plot
 from medprep.bench.tables import markdown
-from medprep.errors import ExtraMissingError, VerificationError
+from medprep.errors import ExtraMissingError, UsageError, VerificationError
 from medprep.inspect import pipeline_text
 from medprep.kernels.python import load_opencv
 from medprep.options import DataOptions
@@ -26,6 +26,7 @@ from medprep.plan import Plan, cut_shards, write_plan
 from medprep.planning import Planned, make_plan
 from medprep.run import RunOptions, run_shard
 from medprep.sources import root_of
+from medprep.sources.arrays import NAME as ARRAYS
 
 SHARDS_PER_THREAD = 4  # so that shard by shard (dask) can balance as image by image (threads) does
 _THREAD_CAPS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -63,6 +64,11 @@ def run_bench(
         start = time.perf_counter()
         planned = make_plan(src, template, data, threads=machine.cores().usable, keep_key=False)
         plan_seconds = time.perf_counter() - start
+        if planned.plan.layout == ARRAYS:
+            raise UsageError(
+                f"{src}: bench compares decoding image files, and arrays hold none",
+                hint="bench on a folder of images",
+            )
         if data.shard_size is None and data.shard_samples is None:
             planned = _cut_for(planned, max(c.threads for c in options.configurations))
         write_plan(template, planned.plan, planned.samples)

@@ -80,7 +80,7 @@ class _Reader:
     def __init__(self, content: Mapping[str, Any], box_classes: Sequence[str]) -> None:
         place = {name: label for label, name in enumerate(box_classes)}
         self._labels = {
-            c["id"]: place[str(c.get("name", c["id"]))]
+            c["id"]: place[_name(c)]
             for c in _objects(content, "categories")
             if isinstance(c.get("id"), int)
         }
@@ -188,7 +188,11 @@ def _category_names(contents: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
     entries = [c for content in contents for c in _objects(content, "categories")]
     known = [c for c in entries if isinstance(c.get("id"), int)]
     known.sort(key=lambda category: int(category["id"]))
-    return tuple(dict.fromkeys(str(c.get("name", c["id"])) for c in known))
+    return tuple(dict.fromkeys(_name(c) for c in known))
+
+
+def _name(category: Mapping[str, Any]) -> str:
+    return printable(str(category.get("name", category["id"])))
 
 
 def _find(name: str, folders: Sequence[str], guard: PathGuard) -> tuple[str, Failure | None]:

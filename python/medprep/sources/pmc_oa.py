@@ -170,10 +170,10 @@ def _group(record: Mapping[str, Any], options: SourceOptions) -> str | None:
         return None
     if options.group_by != "auto":
         value = record.get(options.group_by)
-        return str(value).strip() or None if isinstance(value, str | int) else None
+        return printable(str(value)).strip() or None if isinstance(value, str | int) else None
     told = str(record.get("pmcid") or "")
     found = _PMCID.fullmatch(told) or _PMCID.fullmatch(record["image"].rsplit("/", 1)[-1])
-    return found[1] if found else told or None
+    return found[1] if found else printable(told) or None
 
 
 def _note(listing: Listing, src: Path, tables: list[str], options: SourceOptions) -> None:

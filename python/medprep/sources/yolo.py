@@ -95,7 +95,7 @@ def _class_names(home: Path) -> tuple[str, ...]:
         names = [names[number] for number in range(len(names))]
     if not isinstance(names, list):
         raise UsageError(f"{file}: 'names' must list the classes")
-    return tuple(str(name) for name in names)
+    return tuple(printable(str(name)) for name in names)
 
 
 def _add_boxes(

@@ -176,3 +176,10 @@ def test_a_finished_data_set_is_no_source_of_arrays(tmp_path, list_of):
     shard(arrays(tmp_path / "src"), tmp_path / "out")
     with pytest.raises(UsageError, match="no arrays named like"):
         list_of(tmp_path / "out", "arrays")
+
+
+def test_bench_refuses_arrays_in_one_line(tmp_path):
+    src = arrays(tmp_path / "src")
+    words = ["--threads", "1", "--engines", "sequential", "--kernels", "rust"]
+    result = call("bench", src, "--out", tmp_path / "bench", *words)
+    assert result.exit_code == 2 and "arrays hold none" in result.stderr, result.output
