@@ -7,6 +7,8 @@ equal what the file holds before anything of it is allocated.
 from __future__ import annotations
 
 import contextlib
+import struct
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -24,6 +26,11 @@ SUFFIXES = (".npz", ".npy")
 _KINDS = "buif"  # bool, whole numbers, floats: all that images and labels can be
 _MAX_MEMBERS = 256
 _MAX_SMALL = 2**28  # bytes of labels; 33 million of int64
+_DAMAGES = (
+    *(zipfile.BadZipFile, zlib.error, struct.error, EOFError, NotImplementedError, RuntimeError),
+    # what NumPy's parser of headers lets through
+    *(ValueError, KeyError, TypeError, OverflowError, SyntaxError, tokenize.TokenError),
+)
 _MAX_RATIO = 1100  # deflate cannot exceed 1032:1; more is a lie about the size
 
 
@@ -97,6 +104,8 @@ def _read_members(path: Path, file: str) -> dict[str, ArrayInfo]:
             name = entry.filename.removesuffix(".npy")
             if name in found:
                 raise _damaged(path, f"two members named {name!r}")
+            if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                raise _damaged(path, f"{name!r} is packed by a method that NumPy does not write")
             if entry.file_size > _MAX_RATIO * max(entry.compress_size, 1):
                 raise _damaged(path, f"{name!r} claims more bytes than it can unpack to")
             with archive.open(entry) as stream:
@@ -153,10 +162,8 @@ def _explained(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise UsageError(f"{path}: cannot read: {error.strerror or error}") from None
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        raise _damaged(path, str(error)) from None
-    except (ValueError, KeyError, OverflowError) as error:  # what NumPy's header parser raises
-        raise _damaged(path, str(error).splitlines()[0]) from None
+    except _DAMAGES as error:
+        raise _damaged(path, (str(error).splitlines() or [type(error).__name__])[0]) from None
 
 
 def _skip(stream: IO[bytes], count: int, path: Path) -> None:

@@ -144,6 +144,30 @@ def test_every_truncation_of_an_array_file_is_refused_not_misread(tmp_path, list
             list_of(file, "arrays")
 
 
+@pytest.mark.filterwarnings("ignore:Reading `.npy` or `.npz` file:UserWarning")
+@pytest.mark.parametrize("suffix", [".npz", ".npy"])
+def test_flipped_bytes_end_in_a_listing_or_in_one_line(tmp_path, list_of, suffix):
+    pixels = np.arange(2 * 4 * 4, dtype=np.uint8).reshape(2, 4, 4)
+    if suffix == ".npz":
+        np.savez_compressed(tmp_path / "x.npz", x=pixels, y=np.array([0, 1]))
+    else:
+        np.save(tmp_path / "x.npy", pixels)
+    whole = (tmp_path / f"x{suffix}").read_bytes()
+    rng = np.random.default_rng(5)
+    refused = 0
+    for _ in range(400):
+        data = bytearray(whole)
+        for at in rng.integers(0, len(data), 2):
+            data[at] = rng.integers(0, 256)
+        (tmp_path / f"x{suffix}").write_bytes(data)
+        try:
+            assert list_of(tmp_path / f"x{suffix}", "arrays").items
+        except UsageError as error:
+            assert "\n" not in str(error)
+            refused += 1
+    assert refused > 50
+
+
 def test_a_member_that_lies_about_its_shape_is_refused(tmp_path, list_of):
     header = b"{'descr': '|u1', 'fortran_order': False, 'shape': (9999999, 28, 28), }"
     header = b"\x93NUMPY\1\0" + (118).to_bytes(2, "little") + header.ljust(117) + b"\n"
