@@ -4,9 +4,10 @@ import json
 
 import pytest
 from click.testing import CliRunner
-from miniatures import MAKERS, fake_headers, hospital, layout_of
+from miniatures import MAKERS, hospital, layout_of
 from tiny_collections import write_table
 
+from medprep import _core
 from medprep.cli import main
 from medprep.sources.attributes import age_years, sex_code, view_code
 from medprep.sources.headers import add_headers
@@ -151,7 +152,9 @@ def test_a_missing_split_is_counted_not_named(made, tmp_path):
     assert "0000-4000" not in result.output
 
 
-def test_fake_headers_answer_as_the_contract_says(tmp_path):
-    src = hospital(tmp_path / "src")
-    found = fake_headers(str(src), ["normal/ST1/IM000001", "pneumonia/ST4/report"])
-    assert found[0]["patient_id"] == "PID-1" and found[1]["error"]
+@pytest.mark.parametrize("name", ["rsna", "folder (DICOM)"])
+def test_headers_read_by_the_core_say_what_the_miniature_wrote(name, made, list_of):
+    src = made(name)
+    by_core = list_of(src, read_headers=lambda r, paths: _core.read_dicom_headers(r, paths, 2))
+    assert by_core.items == list_of(src).items
+    assert [note.text for note in by_core.notes] == [note.text for note in list_of(src).notes]
