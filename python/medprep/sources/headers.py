@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from medprep.sources.attributes import age_years, known, sex_code, view_code
-from medprep.sources.listing import Listing, is_dicom_name
+from medprep.sources.listing import Listing, is_dicom_name, may_be_dicom
 from medprep.sources.options import SourceOptions
 from medprep.types import SourceItem
 
@@ -21,10 +21,10 @@ _AT_ONCE = 16384  # files; bounds what a large set keeps in memory
 
 def add_headers(listing: Listing, options: SourceOptions) -> None:
     """Give DICOM items their group (with --group-by auto) and attributes, where they have none."""
-    places = [at for at, item in enumerate(listing.items) if is_dicom_name(item.path)]
+    places = [at for at, item in enumerate(listing.items) if may_be_dicom(item.path)]
     if listing.staged or not places:
         return
-    listing.patients = True
+    listing.patients |= any(is_dicom_name(listing.items[at].path) for at in places)
     if options.read_headers is None or options.paths_only:
         return
     counts: Counter[str] = Counter()
@@ -34,8 +34,10 @@ def add_headers(listing: Listing, options: SourceOptions) -> None:
         headers = options.read_headers(str(listing.root), paths)
         for at, header in zip(chunk, headers, strict=True):
             if header.get("error"):
-                counts["unreadable"] += 1  # the decoder will say what is wrong with it
+                # the decoder will say what is wrong with it, or that it is no DICOM after all
+                counts["unreadable"] += is_dicom_name(listing.items[at].path)
             else:
+                listing.patients = True
                 counts["imageless"] += header.get("has_pixels") is False
                 listing.items[at] = _with_header(
                     listing, listing.items[at], header, options, counts

@@ -214,6 +214,11 @@ def is_image_name(name: str) -> bool:
 
 
 def is_dicom_name(path: str) -> bool:
+    """True when the suffix promises DICOM."""
+    return os.path.splitext(path)[1].lower() in _DICOM_SUFFIXES  # noqa: PTH122 (10^7 names)
+
+
+def may_be_dicom(path: str) -> bool:
     """True unless the suffix promises an image of another format (DICOM often has no suffix)."""
     suffix = os.path.splitext(path)[1].lower()  # noqa: PTH122 (10^7 names)
     return suffix in _DICOM_SUFFIXES or suffix not in IMAGE_SUFFIXES

@@ -5,7 +5,7 @@ import json
 import pytest
 from click.testing import CliRunner
 from miniatures import MAKERS, hospital, layout_of
-from tiny_collections import write_table
+from tiny_collections import write_image, write_table
 
 from medprep import _core
 from medprep.cli import main
@@ -50,6 +50,14 @@ def test_a_group_column_is_stronger_than_the_header(tmp_path, list_of):
     src = hospital(tmp_path / "src")
     write_table(src / "t.csv", [("normal/ST1/IM000001", "a", "mine")])
     assert list_of(src / "t.csv").items[0].group == "mine"
+
+
+def test_a_picture_without_a_suffix_is_no_patient(tmp_path, list_of):
+    write_image(tmp_path / "a.png", 1)
+    (tmp_path / "a.png").rename(tmp_path / "picture")
+    listing = list_of(write_table(tmp_path / "t.csv", [("picture", "x", "")]))
+    assert (len(listing.items), listing.patients) == (1, False)
+    assert not any("DICOM" in note.text for note in listing.notes)
 
 
 def test_free_text_in_a_header_goes_no_further():
