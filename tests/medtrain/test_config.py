@@ -66,7 +66,9 @@ def test_exponents_without_a_dot_are_numbers():
             "must be one of batch, group, frozen, got 'bach'; did you mean 'batch'",
         ),
         ("model.dropout=1.0", r"model.dropout must be in \[0, 1\), got 1.0"),
-        ("train.precision=fp16", "'fp16' is not available in this version; use 'bf16' or 'fp32'"),
+        ("train.precision=fp8", "must be one of auto, fp32, bf16, fp16, got 'fp8'"),
+        ("pipeline.schedule=1f1", "must be one of gpipe, 1f1b, naive, got '1f1'; did you mean"),
+        ("pipeline.micro_batches=0", "pipeline.micro_batches must be >= 1, got 0"),
         ("epochs", "expected KEY=VALUE"),
         ("data.batch_size=1", "one sample has no batch statistics"),
     ],
@@ -81,3 +83,15 @@ def test_saved_configuration_reads_back_the_same(tmp_path):
     found.save(tmp_path / "config.yaml")
     assert config.resolve(file=tmp_path / "config.yaml") == found
     assert found.metrics.positive_class == "1"
+
+
+@pytest.mark.parametrize(
+    ("sets", "message"),
+    [
+        (["model.sync_bn=true", "model.norm=group"], "no batch normalisation with model.norm=group"),
+        (["ddp.static_graph=true", "train.accumulate=2"], "needs train.accumulate=1"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(sets, message):
+    with pytest.raises(ConfigError, match=message):
+        config.resolve("classify", sets=sets)
