@@ -21,7 +21,7 @@ SETS = [
     *("--set", "train.log_every=1"),
     *("--threads", "1"),
 ]
-TIMEOUT_S = 120
+TIMEOUT_S = 240
 
 
 @pytest.fixture(scope="module")

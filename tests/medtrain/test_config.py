@@ -88,7 +88,10 @@ def test_saved_configuration_reads_back_the_same(tmp_path):
 @pytest.mark.parametrize(
     ("sets", "message"),
     [
-        (["model.sync_bn=true", "model.norm=group"], "no batch normalisation with model.norm=group"),
+        (
+            ["model.sync_bn=true", "model.norm=group"],
+            "no batch normalisation with model.norm=group",
+        ),
         (["ddp.static_graph=true", "train.accumulate=2"], "needs train.accumulate=1"),
     ],
 )

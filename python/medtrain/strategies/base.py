@@ -10,7 +10,7 @@ from torch import nn
 
 from medtrain.precision import Precision
 from medtrain.tasks.base import Task
-from medtrain.types import Batch, Piece, Rows, StepOutput
+from medtrain.types import Batch, JsonObject, Piece, Rows, StepOutput
 
 Tensors = dict[str, torch.Tensor]
 Chain = Callable[[nn.Module], Sequence[Piece]]
@@ -37,6 +37,10 @@ class Strategy(Protocol):
     world_size: int
     data_rank: int
     data_degree: int
+
+    def details(self) -> JsonObject:
+        """How it is set, for `environment.json` and the reports; after `prepare`."""
+        ...
 
     def prepare(self, model: nn.Module) -> nn.Module:
         """The model as this strategy trains it, on the device; call before making an optimizer."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -15,7 +16,7 @@ from medtrain.config import DdpConfig
 from medtrain.strategies.serial import SerialStrategy
 from medtrain.strategies.synced_norm import synchronise_norms
 from medtrain.tasks.base import Task
-from medtrain.types import Batch, Rows
+from medtrain.types import Batch, JsonObject, Rows
 
 # torch 2.13 renamed the switch and warns about the old name.
 _LEAVE_BUFFERS: dict[str, Any] = (
@@ -99,6 +100,10 @@ class DDPStrategy(DataParallelStrategy):
     ) -> None:
         super().__init__(device, channels_last=channels_last, sync_norm=sync_norm)
         self._options = options or DdpConfig()
+
+    def details(self) -> JsonObject:
+        """The options of DDP."""
+        return asdict(self._options) | {"sync_bn": self._sync_norm}
 
     def prepare(self, model: nn.Module) -> nn.Module:
         """Wrap the model on this process's device; rank 0's weights are sent to all."""

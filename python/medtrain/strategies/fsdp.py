@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict
 
 import torch
 from torch import nn
@@ -28,7 +29,7 @@ from medtrain.strategies.base import Chain, TrainingState
 from medtrain.strategies.ddp import DataParallelStrategy
 from medtrain.strategies.recompute import recompute_in_backward
 from medtrain.tasks.base import Task
-from medtrain.types import Batch, Piece, Rows
+from medtrain.types import Batch, JsonObject, Piece, Rows
 
 
 def _no_pieces(model: nn.Module) -> Sequence[Piece]:
@@ -62,6 +63,7 @@ class FSDPStrategy(DataParallelStrategy):
         super().__init__(device, channels_last=channels_last, sync_norm=sync_norm)
         self._options = options or FsdpConfig()
         self._pieces = blocks
+        self._groups = 0
         self._mesh = init_device_mesh(device.type, (self.world_size,))
         self._policy = (
             _FULL
@@ -69,6 +71,10 @@ class FSDPStrategy(DataParallelStrategy):
             # Inputs are cast by autocast, where each operation knows what it bears.
             else MixedPrecisionPolicy(compute, torch.float32, cast_forward_inputs=False)
         )
+
+    def details(self) -> JsonObject:
+        """The options of FSDP, and how many groups of parameters are gathered apart."""
+        return asdict(self._options) | {"sync_bn": self._sync_norm, "groups": self._groups}
 
     def prepare(self, model: nn.Module) -> nn.Module:
         """Shard the model; rank 0's weights are those that are cut up."""
@@ -129,6 +135,7 @@ class FSDPStrategy(DataParallelStrategy):
             if self._options.cpu_offload
             else OffloadPolicy()
         )
+        self._groups += 1
         fully_shard(
             modules,
             mesh=self._mesh,

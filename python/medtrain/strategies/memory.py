@@ -10,7 +10,10 @@ from torch import nn
 from medtrain import distributed
 from medtrain.types import JsonObject
 
-_NAMES = ("parameter_bytes", "gradient_bytes", "optimizer_bytes", "peak_bytes")
+_NAMES = (
+    *("parameter_bytes", "gradient_bytes", "optimizer_bytes"),
+    *("peak_bytes", "peak_reserved_bytes"),
+)
 
 
 def memory_of_ranks(
@@ -20,15 +23,16 @@ def memory_of_ranks(
 
     Parameters and optimizer state are counted as they are held: a shard, a stage or all.
     gradient_bytes: what the gradients take between backward and step, as much as the parameters
-    that are trained. peak_bytes: the most that CUDA's allocator has held, on the CPU the
-    process's peak resident memory (all of Python and torch included). All ranks must call it.
+    that are trained. peak_bytes: the most that CUDA tensors have taken, and peak_reserved_bytes
+    what CUDA's allocator has held for them; on the CPU both are the process's peak resident
+    memory, all of Python and torch included. All ranks must call it.
     """
     trained = [p for p in model.parameters() if p.requires_grad]
     mine = [
         sum(_bytes(p) for p in model.parameters()),
         sum(_bytes(p) for p in trained),
         sum(_bytes(v) for slots in optimizer.state.values() for v in slots.values()),
-        _peak(device),
+        *_peak(device),
     ]
     ranks = distributed.gather_numbers(mine)
     return {
@@ -44,7 +48,8 @@ def _bytes(value: object) -> int:
     return local.numel() * local.element_size()
 
 
-def _peak(device: torch.device) -> int:
+def _peak(device: torch.device) -> tuple[int, int]:
     if device.type == "cuda":
-        return torch.cuda.max_memory_reserved(device)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts KiB
+        return torch.cuda.max_memory_allocated(device), torch.cuda.max_memory_reserved(device)
+    resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # Linux counts KiB
+    return resident, resident

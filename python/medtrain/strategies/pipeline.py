@@ -25,7 +25,7 @@ from medtrain.strategies.base import Chain, TrainingState
 from medtrain.strategies.partition import cut_into_stages
 from medtrain.strategies.stage import Padded, Stage, pad
 from medtrain.tasks.base import Forward, Task
-from medtrain.types import Batch, Rows, StepOutput
+from medtrain.types import Batch, JsonObject, Rows, StepOutput
 
 _SENDS_IN_FLIGHT = 2  # evaluation batches that a stage may be ahead of the next one
 
@@ -64,7 +64,7 @@ class PipelineStrategy:
         self._schedules: dict[int, PipelineScheduleSingle] = {}
         self._sends: list[tuple[torch.Tensor, dist.Work]] = []
         self._loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] = _no_loss
-        self.stage_starts: list[str] = []
+        self._stage_starts: list[str] = []
 
     @property
     def _is_first(self) -> bool:
@@ -73,6 +73,16 @@ class PipelineStrategy:
     @property
     def _is_last(self) -> bool:
         return self.rank == self.world_size - 1
+
+    def details(self) -> JsonObject:
+        """The schedule, the first piece of each stage, and what batch statistics are taken over."""
+        return {
+            "schedule": self._options.schedule,
+            "micro_batches": self._parts,
+            "cut": self._options.cut,
+            "stages": self._stage_starts,
+            "batch_statistics_over": "one micro-batch",
+        }
 
     def prepare(self, model: nn.Module) -> nn.Module:
         """This process's stage on its device; the rest of the model is freed."""
@@ -83,7 +93,7 @@ class PipelineStrategy:
         )
         model.train()
         mine = stages[self.rank]
-        self.stage_starts = [pieces[stage.start].name for stage in stages]
+        self._stage_starts = [pieces[stage.start].name for stage in stages]
         self._entry, self._exit = shapes[mine.start], shapes[mine.stop]
         stage = Stage(model, [pieces[at] for at in mine])
         stage.to(self.device, memory_format=self._format)  # type: ignore[call-overload]

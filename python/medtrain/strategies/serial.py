@@ -12,7 +12,7 @@ from medtrain.precision import Precision
 from medtrain.strategies import state as plain_state
 from medtrain.strategies.base import TrainingState
 from medtrain.tasks.base import Task
-from medtrain.types import Batch, Rows, StepOutput
+from medtrain.types import Batch, JsonObject, Rows, StepOutput
 
 
 class SerialStrategy:
@@ -27,6 +27,10 @@ class SerialStrategy:
         self.data_rank = 0
         self.data_degree = 1
         self._format = torch.channels_last if channels_last else torch.preserve_format
+
+    def details(self) -> JsonObject:
+        """Nothing to set."""
+        return {}
 
     def prepare(self, model: nn.Module) -> nn.Module:
         """Move the model to the device."""
