@@ -17,6 +17,7 @@ def describe(job: Job, data: DataSet, parts: Assembly) -> JsonObject:
     return {
         "recipe": config.recipe,
         "strategy": strategy.name,
+        "strategy_details": strategy.details(),
         "precision": parts.precision.name,
         "device": strategy.device.type,
         "world_size": strategy.world_size,

@@ -42,6 +42,8 @@ SCENARIOS = {
         TWO,
         {SERIAL: SERIAL_SUB_BATCHES, PIPELINE2: {"pipeline.micro_batches": 2}},
     ),
+    # Evaluated with averaged weights after every epoch, and trained on with the others.
+    "averaged": ({"train.ema_decay": 0.9}, TWO, {}),
     "gpipe": ({"pipeline.schedule": "gpipe"}, (PIPELINE2,), {}),
     "naive": ({"pipeline.schedule": "naive", "train.accumulate": 3}, (PIPELINE3,), {}),
     "ddp_options": ({"ddp.static_graph": True, "ddp.bucket_views": False}, (DDP3,), {}),

@@ -69,7 +69,9 @@ def pairs(*names):
 
 
 @pytest.mark.parametrize(
-    ("name", "run"), pairs("group", "frozen", "accumulate", "unweighted", "batch"), ids=str
+    ("name", "run"),
+    pairs("group", "frozen", "accumulate", "unweighted", "batch", "averaged"),
+    ids=str,
 )
 def test_every_strategy_trains_the_serial_weights(runs, name, run):
     serial, spread = weights(runs, name, SERIAL), weights(runs, name, run)
@@ -178,6 +180,16 @@ def test_metrics_of_the_same_weights_are_the_same_bits(runs, run):
         )
         assert (one["logits"] == other["logits"]).all()
         assert (one["ids"] == other["ids"]).all()
+
+
+@pytest.mark.parametrize(("name", "run"), pairs("averaged"), ids=str)
+def test_averaged_weights_are_saved_whole_and_serial(runs, name, run):
+    serial, spread = (
+        load_file(path_of(runs, name, r) / "checkpoints/last/average.safetensors")
+        for r in (SERIAL, run)
+    )
+    assert largest_difference(serial, spread) < WEIGHTS
+    assert largest_difference(serial, weights(runs, name, SERIAL)) > 1e-3
 
 
 @pytest.mark.parametrize("run", [DDP2, FSDP2, PIPELINE2], ids=str)

@@ -103,10 +103,12 @@ class FSDPStrategy(DataParallelStrategy):
     ) -> Rows:
         """Rows of one batch; a rank without one gathers parameters with the others."""
         shape = self._image_shape(batch)
-        if batch is not None:
-            return super().evaluation_step(task, model, batch, precision)
-        super().evaluation_step(task, model, _black_image(shape, self.device), precision)
-        return task.no_rows()
+        mine = _black_image(shape, self.device) if batch is None else batch
+        rows = super().evaluation_step(task, model, mine, precision)
+        # No backward pass frees what this one gathered, and the weights may be others (the
+        # averaged ones) when it is used again.
+        _reshard(model)
+        return task.no_rows() if batch is None else rows
 
     def state(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> TrainingState:
         """Whole tensors, gathered one after the other, on every rank's CPU."""

@@ -104,10 +104,13 @@ class PipelineStrategy:
         self, task: Task, model: nn.Module, micro_batches: Sequence[Batch], precision: Precision
     ) -> StepOutput:
         """Gradients of this stage: (sum of weighted losses) / (weight of the global batch)."""
-        weight = torch.stack([task.weight(batch) for batch in micro_batches]).sum()
+        filled = [batch for batch in micro_batches if len(batch)]
+        if not filled:  # unreadable samples are left out, on all ranks alike
+            return StepOutput(torch.zeros(5, dtype=torch.float64, device=self.device))
+        weight = torch.stack([task.weight(batch) for batch in filled]).sum()
         share = (1.0 / weight).float()
         sums = torch.zeros(5, dtype=torch.float64, device=self.device)
-        for batches in self._rounds(micro_batches):
+        for batches in self._rounds(filled):
 
             def loss(
                 output: torch.Tensor, target: torch.Tensor, batches: list[Batch] = batches
