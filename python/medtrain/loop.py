@@ -80,8 +80,7 @@ def fit(parts: Parts, at: Progress) -> int:
             grad_norm = strategy.clip_grad_norm(p.model, limits.max_norm)
             rate = p.schedule.learning_rate
             step = p.guard.judge(at, out, grad_norm, micro_batches)
-            if step.is_taken:
-                p.precision.step(p.optimizer)
+            if step.is_taken and p.precision.step(p.optimizer):
                 p.average.update()
             p.optimizer.zero_grad()
             p.schedule.step()
