@@ -83,7 +83,7 @@ bench-full: setup ## the same with the whole comparison, into docs/performance.m
 	$(COMPARE) --out runs/bench-full --update docs/performance.md
 
 parity: setup ## thousands of random images and parameters against the installed OpenCV
-	$(BIN)/python tests/parity/run_parity.py
+	PYTHONPATH=tests $(BIN)/python tests/parity/run_parity.py
 
 fuzz: ## fuzz the JPEG, PNG and DICOM decoders, 60 s each (needs nightly Rust and cargo-fuzz)
 	@cargo +nightly --version >/dev/null 2>&1 || { echo 'make fuzz needs a nightly Rust: rustup toolchain install nightly' >&2; exit 1; }

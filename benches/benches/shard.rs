@@ -7,8 +7,8 @@ use divan::{Bencher, counter::BytesCount, counter::ItemsCount};
 use medprep_benches::{image, jpeg, preset};
 use medprep_core::engine::{Control, Job, run};
 use medprep_core::shard::{
-    Annotations, Compression, ImageShape, PlannedSample, PlannedShard, Record, RowEncoder,
-    RowFields, ShardHeader, ShardWriter, shard_path, verify_shard,
+    Annotations, Compression, ImageShape, PixelType, PlannedSample, PlannedShard, Record,
+    RowEncoder, RowFields, ShardHeader, ShardWriter, shard_path, verify_shard,
 };
 use serde_json::{Value, json};
 
@@ -23,7 +23,7 @@ fn main() {
 #[divan::bench(args = [Compression::None, Compression::Deflate], max_time = 2)]
 fn encode_row(bencher: Bencher, compression: Compression) {
     let pixels = image(224, 3).into_vec();
-    let encoder = RowEncoder::new("train", SHAPE, compression);
+    let encoder = RowEncoder::new("train", SHAPE, PixelType::Uint8, compression);
     bencher
         .counter(BytesCount::new(ROW_BYTES))
         .with_inputs(|| pixels.clone())
@@ -39,7 +39,7 @@ fn write_shard(out: &Path, rows: u64) -> Record {
             offset: 0,
             count: rows,
         },
-        image: ImageShape { height: 224, width: 224, channels: 3, dtype: "uint8".into() },
+        image: ImageShape { height: 224, width: 224, channels: 3, dtype: PixelType::Uint8 },
         fingerprint: String::new(),
         samples_sha256: String::new(),
         id_width: 16,

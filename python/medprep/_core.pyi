@@ -5,7 +5,7 @@ and `.hint`; what takes long releases the GIL.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, final, overload
+from typing import Any, TypeVar, final
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +25,7 @@ __all__ = [
     "decode_dicom_resized",
     "decode_dicom_stored",
     "decode_dicom_u16",
+    "decode_wide",
     "fingerprint",
     "fit",
     "gamma",
@@ -47,6 +48,8 @@ __all__ = [
 
 __version__: str
 
+_Depth = TypeVar("_Depth", np.uint8, np.uint16)
+
 def cpu_path() -> str:
     """Which set of instructions the kernels use: scalar, avx2, avx512 or avx512vbmi.
 
@@ -54,25 +57,28 @@ def cpu_path() -> str:
     """
 
 def probe(data: bytes) -> dict[str, int | str]:
-    """The header: format, height, width (upright), channels, bit_depth, orientation."""
+    """Format, height, width (upright), channels, bit_depth, orientation, frames, icc profile."""
 
 def probe_files(root: str, paths: Sequence[str], threads: int) -> list[dict[str, int | str]]:
     """The headers of many files, in order; `error` and `stage` instead where one fails."""
 
 def decode(data: bytes, channels: str = "rgb", keep_damaged: bool = False) -> npt.NDArray[np.uint8]:
-    """A JPEG or PNG as (H, W, 3) RGB or (H, W) grey, upright, equal to cv2.imdecode."""
+    """An image file as (H, W, 3) RGB or (H, W) grey, upright, equal to cv2.imdecode."""
 
-def apply(data: bytes, spec_json: str, keep_damaged: bool = False) -> npt.NDArray[np.uint8]:
-    """A whole pipeline on one encoded image; (H, W, C)."""
+def decode_wide(data: bytes, channels: str = "rgb") -> npt.NDArray[np.uint16]:
+    """As `decode`, 16 bits a value: those of 16-bit PNG and TIFF, 8-bit values times 257."""
+
+def apply(data: bytes, spec_json: str, keep_damaged: bool = False) -> npt.NDArray[Any]:
+    """A whole pipeline on one encoded image; (H, W, C) of its dtype."""
 
 def resize(
-    image: npt.NDArray[np.uint8], height: int, width: int, interpolation: str
-) -> npt.NDArray[np.uint8]:
-    """Resized to exactly (height, width); interpolation `area` or `linear`."""
+    image: npt.NDArray[_Depth], height: int, width: int, interpolation: str
+) -> npt.NDArray[_Depth]:
+    """Resized to exactly (height, width); interpolation `area` or, of uint8, `linear`."""
 
 def fit(
-    image: npt.NDArray[np.uint8], height: int, width: int, mode: str, interpolation: str
-) -> npt.NDArray[np.uint8]:
+    image: npt.NDArray[_Depth], height: int, width: int, mode: str, interpolation: str
+) -> npt.NDArray[_Depth]:
     """Brought to (height, width); mode `stretch`, `crop` or `letterbox`."""
 
 def rgb_to_lab(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
@@ -81,17 +87,10 @@ def rgb_to_lab(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
 def lab_to_rgb(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     """8-bit Lab to 8-bit RGB, as OpenCV."""
 
-@overload
 def clahe(
-    image: npt.NDArray[np.uint8], clip_limit: float = 2.0, tiles: int = 8
-) -> npt.NDArray[np.uint8]:
-    """Of (H, W), or of L of 8-bit Lab for (H, W, 3)."""
-
-@overload
-def clahe(
-    image: npt.NDArray[np.uint16], clip_limit: float = 2.0, tiles: int = 8
-) -> npt.NDArray[np.uint16]:
-    """Of (H, W)."""
+    image: npt.NDArray[_Depth], clip_limit: float = 2.0, tiles: int = 8
+) -> npt.NDArray[_Depth]:
+    """Of (H, W), or of L of 8-bit Lab for (H, W, 3) uint8."""
 
 def decode_dicom(
     data: bytes, window: tuple[float, float] | None = None, frames: str = "middle"
@@ -127,10 +126,10 @@ def read_dicom_headers(root: str, paths: Sequence[str], threads: int) -> list[di
     and stage only. In memory only: ids and UIDs become keyed pseudonyms, or nothing.
     """
 
-def gamma(image: npt.NDArray[np.uint8], gamma: float) -> npt.NDArray[np.uint8]:
-    """The table round(255 (v/255)^(1/gamma)) on every value."""
+def gamma(image: npt.NDArray[_Depth], gamma: float) -> npt.NDArray[_Depth]:
+    """The table round(M (v/M)^(1/gamma)) on every value, M = 255 or 65535."""
 
-def median(image: npt.NDArray[np.uint8], size: int = 3) -> npt.NDArray[np.uint8]:
+def median(image: npt.NDArray[_Depth], size: int = 3) -> npt.NDArray[_Depth]:
     """The median over size x size; size must be 3."""
 
 def canonical_spec(spec_json: str) -> str:
@@ -167,7 +166,7 @@ class MerkleTree:
 def sample_leaf(
     split: str,
     label: int,
-    image: npt.NDArray[np.uint8],
+    image: npt.NDArray[Any],
     boxes: Sequence[float] = ...,
     caption: str = "",
 ) -> str:
@@ -222,7 +221,7 @@ class ShardWriter:
     def append(
         self,
         sample_json: str,
-        image: npt.NDArray[np.uint8],
+        image: npt.NDArray[Any],
         damaged: str | None = None,
         boxes: npt.NDArray[np.float32] | None = None,
     ) -> None:

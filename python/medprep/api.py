@@ -12,11 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medprep import _core
+from medprep.errors import SpecError
 from medprep.options import DataOptions, parse_bytes
-from medprep.pipeline import Overrides, parse_clahe, parse_size
+from medprep.pipeline import Overrides, parse_clahe, parse_size, parse_window
 from medprep.report import ShardReport
 from medprep.run import RunOptions, run_shard
 from medprep.types import ImageU8
+
+Pixels = NDArray[Any]
 
 
 def shard(
@@ -27,6 +30,8 @@ def shard(
     preset: str | None = None,
     steps: str | Path | None = None,
     size: int | str | tuple[int, int] | None = None,
+    window: str | tuple[float, float] | None = None,
+    frames: str | None = None,
     resize: str | None = None,
     interpolation: str | None = None,
     clahe: str | tuple[float, int] | bool | None = None,
@@ -56,6 +61,7 @@ def shard(
     """Make the shards of SRC in OUT, as `medprep shard` does; the same call again resumes.
 
     size: 224, "320x256" or (height, width). clahe: "2.0:8", (2.0, 8), or False to leave it out.
+    window: "auto", "none", "40:400" or (40, 400). dtype: "uint8", "uint16" or "float32".
     part: (I, N). shard_size: bytes, or text such as "256MiB". None = the default.
 
     Raises UsageError or SpecError for wrong use, NoInputError when no image could be stored,
@@ -69,6 +75,8 @@ def shard(
         steps=_path(steps),
         overrides=Overrides(
             size=_size(size),
+            window=parse_window(window) if isinstance(window, str) else window,
+            frames=frames,
             resize=resize,
             interpolation=interpolation,
             clahe=parse_clahe(clahe) if isinstance(clahe, str) else clahe,
@@ -102,11 +110,12 @@ def shard(
 
 
 def decode(data: bytes) -> ImageU8:
-    """Decode a JPEG or PNG to (H, W, 3) uint8 in RGB order, upright.
+    """Decode a JPEG, PNG, TIFF, WebP, GIF or BMP to (H, W, 3) uint8 in RGB order, upright.
 
-    Equal to cv2.imdecode(..., IMREAD_COLOR) with the channels reversed: EXIF orientation applied,
-    alpha dropped, 16-bit scaled to 8. Raises DecodeError for damaged bytes, LimitError over the
-    caps, UnsupportedError for other formats.
+    Equal to cv2.imdecode(..., IMREAD_COLOR) with the channels reversed (lossy WebP: see
+    docs/formats.md): EXIF orientation applied, alpha dropped, 16-bit scaled to 8, the first page or
+    frame. Raises DecodeError for damaged bytes, LimitError over the caps, UnsupportedError for
+    other formats and for DICOM, which is decode_dicom's.
     """
     return _core.decode(data)
 
@@ -138,56 +147,68 @@ def decode_dicom(
     return _core.decode_dicom(data, None if window == "auto" else window, frames)
 
 
-def resize(image: ImageU8, *, height: int, width: int, interpolation: str = "area") -> ImageU8:
+def resize(image: Pixels, *, height: int, width: int, interpolation: str = "area") -> Pixels:
     """Resize to exactly (height, width), as cv2.resize with INTER_AREA or INTER_LINEAR.
 
-    image: (H, W) or (H, W, 3) uint8; the result has the same number of axes.
-    interpolation: "area" or "linear". Raises StepError or SpecError for sizes that cannot be.
+    image: (H, W) or (H, W, 3), uint8 or uint16 (which takes "area" only); the result has the same
+    number of axes and dtype. interpolation: "area" or "linear". Raises SpecError for another dtype
+    or interpolation, StepError or SpecError for sizes that cannot be.
     """
-    return _core.resize(np.ascontiguousarray(image), height, width, interpolation)
+    return _core.resize(_pixels(image, wide=True), height, width, interpolation)
 
 
 def rgb_to_lab(image: ImageU8) -> ImageU8:
     """Convert RGB to 8-bit CIE Lab (L scaled to 0..255, a and b offset by 128).
 
-    image: (H, W, 3) uint8. Equal to cv2.cvtColor(..., COLOR_RGB2LAB). Raises StepError for other
-    shapes.
+    image: (H, W, 3) uint8. Equal to cv2.cvtColor(..., COLOR_RGB2LAB). Raises SpecError for another
+    dtype, StepError for other shapes.
     """
-    return _core.rgb_to_lab(np.ascontiguousarray(image))
+    return _core.rgb_to_lab(_pixels(image))
 
 
 def lab_to_rgb(image: ImageU8) -> ImageU8:
     """Convert 8-bit CIE Lab to RGB.
 
-    image: (H, W, 3) uint8. Equal to cv2.cvtColor(..., COLOR_LAB2RGB). Raises StepError for other
-    shapes.
+    image: (H, W, 3) uint8. Equal to cv2.cvtColor(..., COLOR_LAB2RGB). Raises SpecError for another
+    dtype, StepError for other shapes.
     """
-    return _core.lab_to_rgb(np.ascontiguousarray(image))
+    return _core.lab_to_rgb(_pixels(image))
 
 
-def clahe(image: NDArray[Any], *, clip_limit: float = 2.0, tiles: int = 8) -> NDArray[Any]:
+def clahe(image: Pixels, *, clip_limit: float = 2.0, tiles: int = 8) -> Pixels:
     """Equalise the histogram locally with limited contrast, as OpenCV's CLAHE.
 
     image: (H, W) uint8 or uint16, or (H, W, 3) uint8 RGB, where it works on L of 8-bit Lab.
-    tiles: tiles per side. The result has the image's shape and dtype. Raises StepError.
+    tiles: tiles per side. The result has the image's shape and dtype. Raises SpecError for another
+    dtype, StepError for other shapes.
     """
-    return _core.clahe(np.ascontiguousarray(image), clip_limit, tiles)
+    return _core.clahe(_pixels(image, wide=True), clip_limit, tiles)
 
 
-def gamma(image: ImageU8, *, gamma: float) -> ImageU8:
-    """Map every value v to round(255 (v/255)^(1/gamma)); gamma > 1 brightens.
+def gamma(image: Pixels, *, gamma: float) -> Pixels:
+    """Map every value v to round(M (v/M)^(1/gamma)), M = 255 or 65535; gamma > 1 brightens.
 
-    image: (H, W) or (H, W, 3) uint8. Raises SpecError unless gamma is positive and finite.
+    image: (H, W) or (H, W, 3), uint8 or uint16. Raises SpecError for another dtype and unless
+    gamma is positive and finite.
     """
-    return _core.gamma(np.ascontiguousarray(image), gamma)
+    return _core.gamma(_pixels(image, wide=True), gamma)
 
 
-def median(image: ImageU8, *, size: int = 3) -> ImageU8:
+def median(image: Pixels, *, size: int = 3) -> Pixels:
     """Take the median of every 3 x 3 neighbourhood, as cv2.medianBlur(image, 3).
 
-    image: (H, W) or (H, W, 3) uint8. Raises SpecError for another size.
+    image: (H, W) or (H, W, 3), uint8 or uint16. Raises SpecError for another dtype or size.
     """
-    return _core.median(np.ascontiguousarray(image), size)
+    return _core.median(_pixels(image, wide=True), size)
+
+
+def _pixels(image: NDArray[Any], *, wide: bool = False) -> NDArray[Any]:
+    """The image in C order. Raises SpecError naming the dtypes that are taken."""
+    array = np.ascontiguousarray(image)
+    if array.dtype == np.uint8 or (wide and array.dtype == np.uint16):
+        return array
+    expected = "uint8 or uint16" if wide else "uint8"
+    raise SpecError(f"image must be of dtype {expected}, got {array.dtype}")
 
 
 def _path(path: str | Path | None) -> Path | None:

@@ -36,12 +36,14 @@ class _Split:
         self.sums.update(dict(enumerate(record["sum"])))
         self.squares.update(dict(enumerate(record["sum_squares"])))
 
-    def mean_and_std(self, channel: int) -> tuple[float, float]:
+    def mean_and_std(self, channel: int, dtype: str) -> tuple[float, float]:
+        """In stored units; the sums of float32 are whole numbers in steps of 1/65535."""
         if not self.pixels:
             return 0.0, 0.0
         total, squares = self.sums[channel], self.squares[channel]
         variance = self.pixels * squares - total * total
-        return total / self.pixels, math.sqrt(variance) / self.pixels
+        unit = 65535.0 if dtype == "float32" else 1.0
+        return total / self.pixels / unit, math.sqrt(variance) / self.pixels / unit
 
 
 class Bookkeeping:
@@ -120,7 +122,9 @@ class Bookkeeping:
         for channel in range(self._found.image.channels):
             stored = self._found.channel_mean[channel], self._found.channel_std[channel]
             # 1e-12: the core rounds the exact numerator once more than Python does.
-            if not all(map(_is_close, stored, chosen.mean_and_std(channel))):
+            if not all(
+                map(_is_close, stored, chosen.mean_and_std(channel, self._found.image.dtype))
+            ):
                 yield FILE_NAME, f"mean or std of channel {channel} differ from the records"
 
 

@@ -18,12 +18,23 @@ from typing import Any
 import yaml
 
 from medprep.errors import SpecError, UsageError
-from medprep.steps import MAX_SIDE, STEPS, Clahe, Decode, Gamma, Median, Resize, Step
+from medprep.steps import (
+    MAX_SIDE,
+    STEPS,
+    WINDOW_MODES,
+    Clahe,
+    Decode,
+    Gamma,
+    Median,
+    Resize,
+    Step,
+    Window,
+)
 from medprep.steps import step_from_json as _step_from_json
 from medprep.steps import step_to_json as _step_to_json
 from medprep.types import ImageShape
 
-DTYPES_TO_COME = ("uint16", "float32")
+DTYPES = ("uint8", "uint16", "float32")
 _MAX_FILE_BYTES = 2**20  # a steps file is a dozen lines
 
 
@@ -38,9 +49,8 @@ class PipelineSpec:
     dtype: str = "uint8"
 
     def __post_init__(self) -> None:
-        if self.dtype != "uint8":
-            known = " (planned, not in this build)" if self.dtype in DTYPES_TO_COME else ""
-            raise SpecError(f"dtype {self.dtype!r} is not supported{known}; use uint8")
+        if self.dtype not in DTYPES:
+            raise SpecError(f"dtype must be one of {', '.join(DTYPES)}; got {self.dtype!r}")
         names = [step.name for step in self.steps]
         order = list(STEPS)
         for name in ("decode", "resize"):
@@ -54,6 +64,40 @@ class PipelineSpec:
                 f"steps must stand in the order {', '.join(order)}, each at most once; "
                 f"got {', '.join(names)}"
             )
+        if self.is_wide:
+            self._refuse_narrow_steps()
+
+    def _refuse_narrow_steps(self) -> None:
+        """Raise SpecError for steps that have no definition on 16-bit values."""
+        if self._has_lab:
+            raise SpecError(
+                "CLAHE of RGB works on 8-bit Lab: with dtype uint16 decode grey, leave CLAHE out "
+                "(--no-clahe), or use dtype uint8"
+            )
+        if self.resize.interpolation == "linear":
+            raise SpecError(
+                f"interpolation 'linear' has no stable definition on 16-bit values (dtype "
+                f"{self.dtype}); use area"
+            )
+
+    @property
+    def _has_lab(self) -> bool:
+        is_clahe = any(isinstance(step, Clahe) for step in self.steps)
+        return self.decode.channels == "rgb" and is_clahe
+
+    @property
+    def is_wide(self) -> bool:
+        """True when the steps compute in 16 bits.
+
+        That is so for uint16, and for float32 unless colour goes through CLAHE, which is defined
+        on 8-bit Lab. float32 is the result divided by 65535, or 255 where it has 8 bits.
+        """
+        return self.dtype == "uint16" or (self.dtype == "float32" and not self._has_lab)
+
+    @property
+    def window(self) -> Window | None:
+        """The window step, if there is one."""
+        return next((step for step in self.steps if isinstance(step, Window)), None)
 
     @property
     def decode(self) -> Decode:
@@ -62,7 +106,7 @@ class PipelineSpec:
 
     @property
     def resize(self) -> Resize:
-        """The resize step, always second."""
+        """The resize step, always there."""
         return next(step for step in self.steps if isinstance(step, Resize))
 
     @property
@@ -84,7 +128,8 @@ class PipelineSpec:
 
     def with_channels(self, channels: str) -> PipelineSpec:
         """The same pipeline decoding to `rgb` or `grey`."""
-        return replace(self, steps=(Decode(channels=channels), *self.steps[1:]))
+        decode = replace(self.decode, channels=channels)
+        return replace(self, steps=(decode, *self.steps[1:]))
 
     def to_json(self) -> dict[str, Any]:
         """The JSON object, all values written out."""
@@ -104,13 +149,19 @@ class PipelineSpec:
         parts = [
             f"{self.decode.channels} {size.height}x{size.width} {size.mode} {size.interpolation}"
         ]
-        for step in self.steps[2:]:
-            if isinstance(step, Clahe):
+        if self.decode.frames is not None:
+            parts.append(f"{self.decode.frames} frame")
+        for step in self.steps:
+            if isinstance(step, Window):
+                parts.append(f"window {step.mode or f'{step.center}:{step.width}'}")
+            elif isinstance(step, Clahe):
                 parts.append(f"CLAHE {step.clip_limit}:{step.tiles}")
             elif isinstance(step, Gamma):
                 parts.append(f"gamma {step.gamma}")
             elif isinstance(step, Median):
                 parts.append(f"median {step.size}")
+        if self.dtype != "uint8":
+            parts.append(self.dtype)
         return ", ".join(parts)
 
 
@@ -149,8 +200,12 @@ def preset(name: str) -> PipelineSpec:
 class Overrides:
     """What flags change in a preset or steps file; None leaves a value alone.
 
-    clahe: (clip_limit, tiles), or False to leave CLAHE out.
+    clahe: (clip_limit, tiles), or False to leave CLAHE out. window: "auto", "none" or
+    (center, width). frames: "first" or "middle".
     """
+
+    window: str | tuple[float, float] | None = None
+    frames: str | None = None
 
     size: tuple[int, int] | None = None
     resize: str | None = None
@@ -163,6 +218,12 @@ class Overrides:
     def apply(self, spec: PipelineSpec) -> PipelineSpec:
         """The specification with these values put in. Raises SpecError for bad values."""
         by_name: dict[str, Step] = {step.name: step for step in spec.steps}
+        if self.frames is not None:
+            by_name["decode"] = replace(spec.decode, frames=_one_frame(self.frames))
+        if isinstance(self.window, tuple):
+            by_name["window"] = Window(center=self.window[0], width=self.window[1])
+        elif self.window is not None:
+            by_name["window"] = Window(mode=self.window)
         resize = spec.resize
         height, width = self.size or (resize.height, resize.width)
         by_name["resize"] = Resize(
@@ -181,6 +242,16 @@ class Overrides:
             by_name["median"] = Median(size=self.median)
         steps = tuple(by_name[name] for name in STEPS if name in by_name)
         return PipelineSpec(steps, self.dtype or spec.dtype)
+
+
+def _one_frame(frames: str) -> str:
+    if frames == "all":
+        raise SpecError(
+            "frames 'all' would make several samples of one file, which a plan has no rows for; "
+            "use first or middle, or write the frames as files of their own "
+            "(medprep.decode_dicom(..., frames='all'))"
+        )
+    return frames
 
 
 def from_json(data: object) -> PipelineSpec:
@@ -238,3 +309,16 @@ def parse_clahe(text: str) -> tuple[float, int]:
         return float(clip), int(tiles)
     except ValueError:
         raise UsageError(f"CLAHE must be CLIP:TILES such as 2.0:8, got {text!r}") from None
+
+
+def parse_window(text: str) -> str | tuple[float, float]:
+    """`auto`, `none` or `CENTER:WIDTH` as (center, width). Raises UsageError."""
+    if text in WINDOW_MODES:
+        return text
+    center, _, width = text.partition(":")
+    try:
+        return float(center), float(width)
+    except ValueError:
+        raise UsageError(
+            f"a window must be auto, none or CENTER:WIDTH such as 40:400, got {text!r}"
+        ) from None

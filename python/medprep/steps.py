@@ -1,7 +1,7 @@
 """The steps of a pipeline, each checked when it is made.
 
-Order is always decode, resize, CLAHE, gamma, median. `rust/medprep-core/src/pipeline/step.rs`
-holds the same names and ranges.
+Order is always decode, window, resize, CLAHE, gamma, median.
+`rust/medprep-core/src/pipeline/step.rs` holds the same names and ranges.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from typing import Any, ClassVar
 from medprep.errors import SpecError
 
 CHANNELS = ("rgb", "grey", "auto")
+FRAMES = ("first", "middle")
+WINDOW_MODES = ("auto", "none")
 RESIZE_MODES = ("stretch", "crop", "letterbox")
 INTERPOLATIONS = ("area", "linear")
 MAX_SIDE = 16_384  # pixels of a stored image
@@ -22,13 +24,51 @@ MAX_SIDE = 16_384  # pixels of a stored image
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decode:
-    """Bytes to pixels. `auto` (Python only, until the plan resolves it): grey if all inputs are."""
+    """Bytes to pixels. `auto` (Python only, until the plan resolves it): grey if all inputs are.
+
+    frames: which frame of a multi-frame DICOM file, `first` or `middle`; None means middle.
+    """
 
     name: ClassVar[str] = "decode"
     channels: str = "rgb"
+    frames: str | None = None
 
     def __post_init__(self) -> None:
         _one_of("decode channels", self.channels, CHANNELS)
+        if self.frames is not None:
+            _one_of("decode frames", self.frames, FRAMES)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """Grey values of DICOM and 16-bit files to grey levels, before the resize.
+
+    mode: `auto` is the file's VOI window or, without one, its smallest to its largest value;
+    `none` keeps stored values that fit (signed ones moved up by half their range). Else center and
+    width of a linear window (DICOM PS3.3 C.11.2.1.2.1), in modality units (HU for CT) or stored
+    values of other files. Without this step DICOM is shown as by `auto`. Colour has no window and
+    is left as it is.
+    """
+
+    name: ClassVar[str] = "window"
+    mode: str | None = None
+    center: float | None = None
+    width: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.mode is not None:
+            _one_of("window mode", self.mode, WINDOW_MODES)
+            if self.center is not None or self.width is not None:
+                raise SpecError("window needs a mode, or center and width, not both")
+            return
+        if self.center is None or self.width is None:
+            raise SpecError("window needs a mode, or center and width")
+        center = _real("window center", self.center, -1e9, 1e9)
+        # Further decimals would be written with an exponent, which Python and Rust spell apart.
+        if center != 0 and abs(center) < 0.001:
+            raise SpecError(f"window center must be 0 or at least 0.001 in size, got {center!r}")
+        object.__setattr__(self, "center", center)
+        object.__setattr__(self, "width", _real("window width", self.width, 1.0, 1e9))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,10 +134,11 @@ class Median:
             raise SpecError(f"median size must be 3, got {self.size!r}")
 
 
-Step = Decode | Resize | Clahe | Gamma | Median
+Step = Decode | Window | Resize | Clahe | Gamma | Median
 
 STEPS: Mapping[str, type[Step]] = {
     "decode": Decode,
+    "window": Window,
     "resize": Resize,
     "clahe": Clahe,
     "gamma": Gamma,
@@ -127,8 +168,9 @@ def step_from_json(data: object) -> Step:
 
 
 def step_to_json(step: Step) -> dict[str, Any]:
-    """The step's JSON object, all values written out."""
-    return {"step": step.name, **{field.name: getattr(step, field.name) for field in fields(step)}}
+    """The step's JSON object, all values written out but those that are absent (None)."""
+    values = {field.name: getattr(step, field.name) for field in fields(step)}
+    return {"step": step.name, **{key: v for key, v in values.items() if v is not None}}
 
 
 def _whole(what: str, value: object, low: int, high: int) -> None:

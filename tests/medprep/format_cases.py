@@ -81,9 +81,10 @@ def with_table(page: str, name: str, text: str) -> str:
 
 def tables() -> dict[str, str]:
     """The generated tables by the names of their markers."""
-    import dicom_cases  # it imports this module
+    import dicom_cases  # they import this module
+    import image_cases
 
-    return {"dicom": table(dicom_cases.cases())}
+    return {"dicom": table(dicom_cases.cases()), "images": table(image_cases.cases())}
 
 
 def main() -> int:

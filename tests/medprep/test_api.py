@@ -85,6 +85,24 @@ def test_values_that_cannot_be_raise_our_errors(call):
     assert str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["resize", "median", "gamma", "clahe", "rgb_to_lab", "lab_to_rgb"])
+def test_another_dtype_is_refused_naming_the_ones_that_are_taken(name):
+    words = {"resize": {"height": 4, "width": 4}, "gamma": {"gamma": 1.2}}.get(name, {})
+    taken = "uint8" if "lab" in name else "uint8 or uint16"
+    for dtype in (np.float32, np.int64, bool):
+        with pytest.raises(
+            SpecError, match=f"image must be of dtype {taken}, got {np.dtype(dtype)}"
+        ):
+            getattr(medprep, name)(RGB.astype(dtype), **words)
+
+
+def test_an_unknown_interpolation_is_a_spec_error():
+    with pytest.raises(SpecError, match='interpolation = "cubic"'):
+        medprep.resize(RGB, height=4, width=4, interpolation="cubic")
+    with pytest.raises(SpecError, match="no stable definition on 16-bit values"):
+        medprep.resize(GREY.astype(np.uint16), height=4, width=4, interpolation="linear")
+
+
 def test_shard_takes_the_words_of_the_flags(two_classes, tmp_path):
     report = medprep.shard(two_classes, tmp_path / "a", size="8x9", clahe="2:2", seed=1)
     same = medprep.shard(str(two_classes), str(tmp_path / "b"), size=(8, 9), clahe=(2.0, 2), seed=1)

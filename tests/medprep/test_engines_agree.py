@@ -3,13 +3,16 @@
 import hashlib
 import json
 
+import numpy as np
 import psutil
 import pytest
+from dicom_files import dicom
+from PIL import Image
 from tiny_collections import write_classes
 
 import distributed
 import medprep
-from medprep import _core
+from medprep import _core, verify
 from medprep.engines.job import Job
 from medprep.engines.python_rows import run_in_python
 from medprep.errors import DecodeError, StoppedError, UsageError
@@ -18,6 +21,7 @@ from medprep.pipeline import Overrides
 from medprep.plan import load_plan
 from medprep.planning import make_plan
 from medprep.run import RunOptions, merge, run_shard, save
+from tiff_files import tiff_file
 
 PAIRS = [
     (engine, kernel)
@@ -102,6 +106,65 @@ def test_a_scheduler_file_names_the_scheduler(src, reference, tmp_path, address)
     out = tmp_path / "out"
     report = medprep.shard(src, out, engine="dask", scheduler=str(file), **OPTIONS)
     assert report.digest == reference[1].digest
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory):
+    """8- and 16-bit files of five formats, CT and X-ray; one text."""
+    root = tmp_path_factory.mktemp("mixed") / "src"
+    write_classes(root, {"a": 3, "b": 3}, grey=True)
+    rng = np.random.default_rng(2)
+    for number in range(4):
+        deep = rng.integers(200, 3000, (22 + number, 30)).astype(np.uint16)
+        tiff = tiff_file(deep[:, :, None], bits=16, compression=(1, 5, 8, 32773)[number])
+        (root / "a" / f"deep_{number}.tif").write_bytes(tiff)
+        Image.fromarray(deep).save(root / "b" / f"deep_{number}.png")
+        Image.fromarray((deep >> 4).astype(np.uint8)).save(root / "a" / f"plain_{number}.bmp")
+        xray = dicom(deep, bits_stored=12, photometric=f"MONOCHROME{1 + number % 2}")
+        (root / "b" / f"xray_{number}.dcm").write_bytes(xray)
+        ct = dicom(deep.astype(np.int16) - 1000, rescale=(1.0, -24.0), window=(300, 1200))
+        (root / "a" / f"ct_{number}.dcm").write_bytes(ct)
+    (root / "b" / "text.dcm").write_text("no image")
+    return root
+
+
+@pytest.mark.parametrize("window", [None, "auto", "400:1500"])
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+def test_every_dtype_is_the_same_from_both_kernels_and_reads_back(mixed, tmp_path, dtype, window):
+    options = {"preset": "pneumonia", "size": 16, "clahe": "2.0:2", "gamma": 1.2, "median": 3}
+    options |= {"dtype": dtype, "window": window, "shard_samples": 7, "split": "train=1"}
+    out = tmp_path / "rust"
+    reports = {
+        kernel: medprep.shard(mixed, tmp_path / kernel, kernel=kernel, threads=2, **options)
+        for kernel in ("rust", "python")
+    }
+    assert reports["rust"].digest == reports["python"].digest
+    assert shards_of(out) == shards_of(tmp_path / "python")
+    assert (reports["rust"].images, reports["rust"].failed) == (26, 1)
+    assert verify.verify(out, threads=1).is_ok
+    reader = medprep.ShardReader(out)
+    images, _ = reader.batch(range(len(reader)))
+    assert images.dtype == np.dtype(dtype) == reader.manifest.image.dtype
+    found = json.loads((out / "manifest.json").read_text())
+    for channel, (mean, std) in enumerate(
+        zip(found["channel_mean"], found["channel_std"], strict=True)
+    ):
+        values = images[..., channel].astype(np.float64)
+        assert mean == pytest.approx(values.mean(), rel=1e-7)
+        assert std == pytest.approx(values.std(), rel=1e-7)
+    assert np.load(out / "train-00000.npz")["images"].dtype == np.dtype(dtype)
+
+
+def test_a_flipped_bit_of_a_16_bit_shard_is_found_with_its_sample(mixed, tmp_path):
+    out = tmp_path / "out"
+    medprep.shard(mixed, out, preset="pneumonia", size=16, dtype="uint16", split="train=1")
+    path = out / "train-00000.npz"
+    content = bytearray(path.read_bytes())
+    content[256 + 16 * 16 * 2 * 5 + 17] ^= 4
+    path.write_bytes(content)
+    report = verify.verify(out, threads=1)
+    assert not report.is_ok
+    assert any(problem.get("row") == 5 for problem in report.errors)
 
 
 @pytest.mark.parametrize("count", [2, 5])

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import dicom_cases
 import format_cases
+import image_cases
 import pytest
 from format_cases import Case
 
-CASES = dicom_cases.cases()
+CASES = [*dicom_cases.cases(), *image_cases.cases()]
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)

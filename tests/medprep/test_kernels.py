@@ -5,12 +5,15 @@ import zlib
 
 import numpy as np
 import pytest
+from dicom_files import dicom
 from PIL import Image
 
-from medprep.errors import DecodeError, LimitError, UsageError
+import medprep
+from medprep.errors import DecodeError, ImageError, LimitError, StepError, UsageError
 from medprep.kernels import make_kernel
 from medprep.pipeline import PipelineSpec
-from medprep.steps import Clahe, Decode, Gamma, Median, Resize
+from medprep.steps import Clahe, Decode, Gamma, Median, Resize, Window
+from tiff_files import tiff_file
 
 PHOTOMETRIC = (Clahe(clip_limit=2.0, tiles=4), Gamma(gamma=1.3), Median())
 
@@ -53,7 +56,10 @@ PLAIN = PipelineSpec((Decode(channels="rgb"), Resize(height=8, width=8)))
         (b"hello, I am no image at all", DecodeError),
         (encoded(30, 30)[:-30], DecodeError),
         (encoded(30, 30, kind="PNG")[:-30], DecodeError),
-        (encoded(30, 30, kind="GIF"), DecodeError),
+        (b"%PDF-1.7 a document", DecodeError),
+        (encoded(30, 30, kind="GIF")[:-30], DecodeError),
+        (encoded(30, 30, kind="TIFF")[:-30], DecodeError),
+        (encoded(30, 30, kind="BMP")[:-30], DecodeError),
     ],
 )
 def test_the_kernels_refuse_the_same_bytes(data, error):
@@ -83,6 +89,130 @@ def test_a_jpeg_cut_anywhere_is_refused_and_what_follows_it_is_no_matter():
                 kernel(data[:cut] + bytes(50))  # the hole of an interrupted download
         # Cameras append whole images and bytes that look like the start of a scan.
         np.testing.assert_array_equal(kernel(data + b"trailer\xff\xda\x00\x01"), kernel(data))
+
+
+# -- 16 bits, DICOM, further formats -------------------------------------------------------------
+
+RNG = np.random.default_rng(11)
+
+
+def deep_png(values):
+    stream = io.BytesIO()
+    Image.fromarray(values.astype(np.uint16)).save(stream, "PNG")
+    return stream.getvalue()
+
+
+GREY16 = RNG.integers(300, 3000, (45, 61))
+CT = RNG.integers(-1000, 2000, (40, 52)).astype(np.int16)
+BYTES = RNG.integers(0, 256, (40, 52), np.uint8)
+INPUTS = {
+    "JPEG": encoded(50, 31),
+    "grey JPEG": encoded(33, 70, mode="L"),
+    "16-bit PNG": deep_png(GREY16),
+    "16-bit TIFF": tiff_file(GREY16[:, :, None], bits=16, compression=8, predictor=True),
+    "16-bit RGB TIFF": tiff_file(RNG.integers(0, 65536, (30, 41, 3)), photometric=2, bits=16),
+    "8-bit TIFF": encoded(30, 44, kind="TIFF", compression="tiff_lzw"),
+    "GIF": encoded(30, 44, mode="P", kind="GIF"),
+    "BMP": encoded(30, 44, kind="BMP"),
+    "WebP": encoded(30, 44, kind="WEBP", lossless=True),
+    "CT": dicom(CT, rescale=(1.0, -24.0), window=(40, 400)),
+    "CT without window": dicom(CT, rescale=(2.0, 0.0)),
+    "X-ray": dicom(GREY16.astype(np.uint16), bits_stored=12, photometric="MONOCHROME1"),
+    "8-bit DICOM": dicom(BYTES),
+    "colour DICOM": dicom(np.stack([BYTES, BYTES[::-1], 255 - BYTES], -1), photometric="RGB"),
+    "frames": dicom(np.stack([CT, CT + 100, CT - 100]), frames=3),
+}  # fmt: skip
+WINDOWS = {
+    "no step": (),
+    "auto": (Window(mode="auto"),),
+    "numbers": (Window(center=700.0, width=1500.0),),
+    "none": (Window(mode="none"),),
+}
+
+
+def outcome(kernel, data):
+    try:
+        return kernel(data)
+    except ImageError as error:
+        return error
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+@pytest.mark.parametrize("window", list(WINDOWS))
+@pytest.mark.parametrize("channels", ["rgb", "grey"])
+def test_the_kernels_agree_for_every_format_window_and_dtype(channels, window, dtype):
+    clahe = (Clahe(clip_limit=3.0, tiles=2),) if channels == "grey" or dtype != "uint16" else ()
+    decode = Decode(channels=channels, frames="first" if window == "auto" else None)
+    for mode in ("stretch", "letterbox"):
+        steps = (Resize(height=20, width=33, mode=mode), *clahe, Gamma(gamma=1.3), Median())
+        spec = PipelineSpec((decode, *WINDOWS[window], *steps), dtype)
+        for name, data in INPUTS.items():
+            rust, python = (outcome(kernel, data) for kernel in kernels(spec))
+            if isinstance(rust, ImageError) or isinstance(python, ImageError):
+                assert window == "none", (name, rust, python)
+                assert (
+                    (type(rust), rust.stage)
+                    == (type(python), python.stage)
+                    == (StepError, "window")
+                )
+                continue
+            assert rust.dtype == python.dtype == np.dtype(dtype)
+            np.testing.assert_array_equal(rust, python, err_msg=name)
+
+
+def plain(dtype, *steps, height=45, width=61):
+    """Nothing but decoding and a window."""
+    size = Resize(height=height, width=width)
+    return PipelineSpec((Decode(channels="grey"), *steps, size), dtype)
+
+
+def test_16_bit_values_stay_what_they_are_without_a_window():
+    for name in ("16-bit PNG", "16-bit TIFF"):
+        for kernel in kernels(plain("uint16")):
+            np.testing.assert_array_equal(kernel(INPUTS[name])[:, :, 0], GREY16)
+        for kernel in kernels(plain("float32")):
+            expected = GREY16.astype(np.float32) / np.float32(65535)
+            np.testing.assert_array_equal(kernel(INPUTS[name])[:, :, 0], expected)
+        for kernel in kernels(plain("uint8")):
+            np.testing.assert_array_equal(kernel(INPUTS[name])[:, :, 0], GREY16 >> 8)
+
+
+def test_auto_shows_16_bit_files_from_their_smallest_to_their_largest_value():
+    expected = np.rint((GREY16 - GREY16.min()) / (GREY16.max() - GREY16.min()) * 255)
+    for kernel in kernels(plain("uint8", Window(mode="auto"))):
+        shown = kernel(INPUTS["16-bit PNG"])[:, :, 0]
+        assert (shown.min(), shown.max()) == (0, 255)
+        assert np.abs(shown - expected).max() <= 1  # halves round by another formula
+
+
+def test_dicom_is_shown_as_decode_dicom_does_and_by_its_own_window():
+    for kernel in kernels(plain("uint8", height=40, width=52)):
+        np.testing.assert_array_equal(
+            kernel(INPUTS["CT"])[:, :, 0], medprep.decode_dicom(INPUTS["CT"])
+        )
+    hu = CT.astype(np.float64) - 24.0
+    expected = np.rint(np.clip((hu - 39.5) / 399.0 + 0.5, 0, 1) * 65535)
+    for kernel in kernels(plain("uint16", height=40, width=52)):
+        np.testing.assert_array_equal(kernel(INPUTS["CT"])[:, :, 0], expected)
+
+
+def test_stored_values_of_dicom_are_kept_on_request_if_they_fit():
+    none = Window(mode="none")
+    for kernel in kernels(plain("uint16", none)):
+        np.testing.assert_array_equal(kernel(INPUTS["X-ray"])[:, :, 0], GREY16)
+    for kernel in kernels(plain("uint16", none, height=40, width=52)):
+        np.testing.assert_array_equal(kernel(INPUTS["CT"])[:, :, 0], CT + 32768.0)
+        np.testing.assert_array_equal(kernel(INPUTS["8-bit DICOM"])[:, :, 0], BYTES)
+    for kernel in kernels(plain("uint8", none)):
+        with pytest.raises(StepError, match="12 stored bits do not fit the 8 of the output"):
+            kernel(INPUTS["X-ray"])
+
+
+def test_8_bit_files_are_widened_so_that_black_and_white_stay():
+    for kernel in kernels(plain("uint16", height=40, width=52)):
+        np.testing.assert_array_equal(
+            kernel(INPUTS["8-bit DICOM"])[:, :, 0], 257 * BYTES.astype(int)
+        )
 
 
 def test_an_unknown_kernel_is_refused():

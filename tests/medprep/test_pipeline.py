@@ -8,12 +8,22 @@ from hypothesis import strategies as st
 
 from medprep import _core, pipeline
 from medprep.errors import SpecError, UsageError
-from medprep.pipeline import PRESETS, Overrides, PipelineSpec, parse_clahe, parse_size
-from medprep.steps import Clahe, Decode, Gamma, Median, Resize
+from medprep.pipeline import PRESETS, Overrides, PipelineSpec, parse_clahe, parse_size, parse_window
+from medprep.steps import Clahe, Decode, Gamma, Median, Resize, Window
 
 SPECS = st.builds(
-    lambda channels, resize, optional: PipelineSpec((Decode(channels=channels), resize, *optional)),
-    st.sampled_from(["rgb", "grey"]),
+    lambda decode, window, resize, optional: PipelineSpec((decode, *window, resize, *optional)),
+    st.builds(
+        Decode,
+        channels=st.sampled_from(["rgb", "grey"]),
+        frames=st.sampled_from([None, "first", "middle"]),
+    ),
+    st.sampled_from([(), (Window(mode="auto"),), (Window(mode="none"),)])
+    | st.builds(
+        lambda center, width: (Window(center=center, width=width),),
+        st.just(0.0) | st.floats(0.001, 1e9) | st.floats(-1e9, -0.001),
+        st.floats(1, 1e9),
+    ),
     st.builds(
         Resize,
         height=st.integers(1, 16384),
@@ -113,10 +123,58 @@ def test_a_wrong_pipeline_says_what_is_wrong(steps, message):
         pipeline.from_json({"steps": steps})
 
 
-@pytest.mark.parametrize("dtype", ["uint16", "float32", "int7"])
-def test_other_dtypes_are_refused_by_name(dtype):
-    with pytest.raises(SpecError, match=f"dtype '{dtype}' is not supported"):
-        Overrides(dtype=dtype).apply(PRESETS["plain"])
+def test_an_unknown_dtype_is_refused_by_name():
+    with pytest.raises(SpecError, match="dtype must be one of uint8, uint16, float32; got 'int7'"):
+        Overrides(dtype="int7").apply(PRESETS["plain"])
+
+
+@pytest.mark.parametrize(
+    ("preset", "overrides", "message"),
+    [
+        ("glaucoma", {"dtype": "uint16"}, "8-bit Lab"),
+        ("pneumonia", {"dtype": "uint16", "interpolation": "linear"}, "no stable definition"),
+        ("pneumonia", {"dtype": "float32", "interpolation": "linear"}, "no stable definition"),
+    ],
+)
+def test_steps_without_a_16_bit_definition_are_refused_in_both_languages(
+    preset, overrides, message
+):
+    with pytest.raises(SpecError, match=message):
+        Overrides(**overrides).apply(PRESETS[preset])
+    fine = Overrides(interpolation=overrides.get("interpolation")).apply(PRESETS[preset])
+    text = json.dumps(fine.to_json() | {"dtype": overrides["dtype"]})
+    with pytest.raises(SpecError, match=message):
+        _core.fingerprint(text)
+
+
+def test_colour_with_clahe_is_float32_of_the_8_bit_pipeline():
+    assert not Overrides(dtype="float32").apply(PRESETS["glaucoma"]).is_wide
+    assert Overrides(dtype="float32").apply(PRESETS["pneumonia"]).is_wide
+
+
+def test_a_window_is_a_mode_or_two_numbers():
+    spec = Overrides(window=(40, 400), frames="first", dtype="uint16").apply(PRESETS["pneumonia"])
+    assert spec.describe() == "grey 128x128 stretch area, first frame, window 40.0:400.0, uint16"
+    assert spec.to_json()["steps"][:2] == [
+        {"step": "decode", "channels": "grey", "frames": "first"},
+        {"step": "window", "center": 40.0, "width": 400.0},
+    ]
+    assert parse_window("auto") == "auto" and parse_window("-600:1500.5") == (-600.0, 1500.5)
+    for wrong in ("", "40", "a:b", "40:"):
+        with pytest.raises(UsageError, match="a window must be auto, none or CENTER:WIDTH"):
+            parse_window(wrong)
+    for window, message in [
+        ({"mode": "auto", "center": 1.0}, "not both"),
+        ({"center": 1.0}, "a mode, or center and width"),
+        ({"center": 1e-7, "width": 3}, "0 or at least 0.001"),
+        ({"center": 1.0, "width": 0.5}, "window width must be a number"),
+        ({"mode": "automatic"}, "did you mean 'auto'"),
+    ]:
+        step = {"step": "window", **window}
+        with pytest.raises(SpecError, match=message):
+            pipeline.from_json({"steps": [DECODE, step, RESIZE]})
+    with pytest.raises(SpecError, match="several samples of one file"):
+        Overrides(frames="all").apply(PRESETS["plain"])
 
 
 def test_sizes_and_clahe_are_parsed():

@@ -11,7 +11,7 @@ import click
 
 from medprep.errors import UsageError
 from medprep.options import DataOptions, parse_bytes
-from medprep.pipeline import PRESETS, Overrides, parse_clahe, parse_size
+from medprep.pipeline import DTYPES, PRESETS, Overrides, parse_clahe, parse_size, parse_window
 from medprep.sources import LAYOUT_NAMES
 from medprep.split import DEFAULT_RATIOS, parse_split
 from medprep.steps import INTERPOLATIONS, RESIZE_MODES
@@ -65,6 +65,15 @@ _DATA_OPTIONS = (
         type=Words("224|HxW", parse_size),
         help="Target size in pixels.",
     ),
+    click.option(
+        "--window",
+        metavar="auto|none|CENTER:WIDTH",
+        type=Words("auto|none|CENTER:WIDTH", parse_window),
+        help="Grey values of DICOM and 16-bit files to grey levels [auto for DICOM].",
+    ),
+    click.option(
+        "--frames", type=click.Choice(("first", "middle", "all")), help="Of DICOM [middle]."
+    ),
     click.option("--resize", type=click.Choice(RESIZE_MODES), help="What becomes of the shape."),
     click.option("--interpolation", type=click.Choice(INTERPOLATIONS), help="As OpenCV's."),
     click.option(
@@ -76,7 +85,7 @@ _DATA_OPTIONS = (
     click.option("--no-clahe", is_flag=True, help="Leave CLAHE out of the preset."),
     click.option("--gamma", type=float, metavar="G", help="G > 1 brightens."),
     click.option("--median", type=int, metavar="3", help="Median filter of size 3."),
-    click.option("--dtype", metavar="uint8", help="Type of the stored pixels [uint8]."),
+    click.option("--dtype", type=click.Choice(DTYPES), help="Type of the stored pixels [uint8]."),
     click.option(
         "--split",
         metavar="folder|NAME=SHARE,...",
@@ -117,7 +126,9 @@ _DATA_OPTIONS = (
         "--key-file", type=_FILE, help="Key of the ids; made if absent [medprep.key beside OUT]."
     ),
 )
-_OVERRIDES = ("size", "resize", "interpolation", "gamma", "median", "dtype")
+_OVERRIDES = (
+    "size", "window", "frames", "resize", "interpolation", "gamma", "median", "dtype",
+)  # fmt: skip
 
 
 def data_options(command: Command) -> Callable[..., Any]:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +22,7 @@ from medprep.errors import ImageError, LimitError, ReadError
 from medprep.kernels import Kernel, make_kernel
 from medprep.plan import PlannedShard, read_samples, sample_json
 from medprep.report import EngineResult
-from medprep.types import ImageU8, PlannedSample
+from medprep.types import PlannedSample
 
 _MAX_FILE_BYTES = 512 * 2**20  # as the core's Limits
 
@@ -57,7 +58,7 @@ class _Outcome:
     boxes: (M, 5) float32 in the stored image, for samples that have boxes.
     """
 
-    image: ImageU8 | None
+    image: NDArray[Any] | None
     error: ImageError | None
     read_s: float
     kernel_s: float
@@ -79,7 +80,7 @@ class _Maker:
         except ImageError as error:
             return _Outcome(None, error, time.perf_counter() - start, 0.0)
         between = time.perf_counter()
-        image: ImageU8 | None = None
+        image: NDArray[Any] | None = None
         boxes: NDArray[np.float32] | None = None
         failure: ImageError | None = None
         try:

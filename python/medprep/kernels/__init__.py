@@ -5,11 +5,12 @@ Both turn the bytes of one image into the pixels that are stored, in one thread.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
 
 from medprep.errors import UsageError
 from medprep.pipeline import PipelineSpec
-from medprep.types import ImageU8
 
 KERNEL_NAMES = ("rust", "python")
 
@@ -17,8 +18,8 @@ KERNEL_NAMES = ("rust", "python")
 class Kernel(Protocol):
     """One pipeline, ready to run; safe to call from several threads."""
 
-    def __call__(self, data: bytes) -> ImageU8:
-        """Encoded bytes to (H, W, C) uint8. Raises ImageError when this image is to blame."""
+    def __call__(self, data: bytes) -> NDArray[Any]:
+        """Encoded bytes to (H, W, C) of the pipeline's dtype. Raises ImageError of this image."""
         ...
 
 

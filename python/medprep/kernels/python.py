@@ -8,6 +8,7 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from medprep import _core
 from medprep.errors import (
@@ -18,7 +19,7 @@ from medprep.errors import (
     UsageError,
 )
 from medprep.pipeline import PipelineSpec
-from medprep.steps import Clahe, Gamma, Median, Resize, Step
+from medprep.steps import Clahe, Gamma, Median, Resize, Step, Window
 from medprep.types import ImageU8
 
 _MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])")  # not stuffing, not a restart
@@ -38,30 +39,35 @@ class PythonKernel:
             )
         self._cv2 = load_opencv()
         self._spec = spec
+        self._most = 65535 if spec.is_wide else 255
         self._tables = {
-            step: gamma_table(step.gamma) for step in spec.steps if isinstance(step, Gamma)
+            step: gamma_table(step.gamma, self._most)
+            for step in spec.steps
+            if isinstance(step, Gamma)
         }
 
-    def __call__(self, data: bytes) -> ImageU8:
-        """Encoded bytes to (H, W, C) uint8. Raises ImageError when this image is to blame."""
-        image = decode(self._cv2, data, self._spec.decode.channels)
+    def __call__(self, data: bytes) -> NDArray[Any]:
+        """Encoded bytes to (H, W, C). Raises ImageError when this image is to blame."""
+        image = windowed(self._cv2, data, self._spec)
         for step in self._spec.steps[1:]:
             try:
                 image = self._apply(step, image)
             except self._cv2.error as error:
                 reason = " ".join(str(error.err).split())
                 raise StepError(f"{step.name}: {reason}", stage=step.name) from None
-        pixels: ImageU8 = np.ascontiguousarray(image)
+        if self._spec.dtype == "float32":
+            image = image.astype(np.float32) / np.float32(self._most)
+        pixels = np.ascontiguousarray(image)
         return pixels[:, :, None] if pixels.ndim == 2 else pixels
 
-    def _apply(self, step: Step, image: ImageU8) -> ImageU8:
+    def _apply(self, step: Step, image: NDArray[Any]) -> NDArray[Any]:
         cv2 = self._cv2
         if isinstance(step, Resize):
             image = resize(cv2, image, step)
         elif isinstance(step, Clahe):
             image = clahe(cv2, image, step)
         elif isinstance(step, Gamma):
-            image = cv2.LUT(image, self._tables[step])
+            image = self._tables[step][image]
         elif isinstance(step, Median):
             image = cv2.medianBlur(image, step.size)
         return image
@@ -82,11 +88,94 @@ def load_opencv() -> ModuleType:
     return cv2
 
 
-def decode(cv2: Any, data: bytes, channels: str) -> ImageU8:  # noqa: ANN401 (a module)
+def windowed(cv2: Any, data: bytes, spec: PipelineSpec) -> NDArray[Any]:  # noqa: ANN401
+    """Pixels in front of the resize: decoded, through a window where the file has grey values.
+
+    uint16 when the pipeline is wide, else uint8. Raises ImageError.
+    """
+    header = _core.probe(data)
+    channels, wide, window = spec.decode.channels, spec.is_wide, spec.window
+    if header["format"] == "DICOM":
+        return _to_channels(cv2, _dicom(data, spec, header), channels)
+    is_grey = int(header["channels"]) <= 2
+    is_deep = int(header["bit_depth"]) == 16
+    has_window = window is not None and window.mode != "none"
+    if not has_window or not is_grey or not (is_deep or window_numbers(window)):
+        image = decode(cv2, data, channels, deep=wide)
+        return widen(image) if wide and image.dtype == np.uint8 else image
+    values = decode(cv2, data, "grey", deep=True)
+    numbers = window_numbers(window)
+    levels = (
+        window_linear(values, *numbers, wide=wide) if numbers else window_range(values, wide=wide)
+    )
+    return _to_channels(cv2, levels, channels)
+
+
+def _dicom(data: bytes, spec: PipelineSpec, header: dict[str, int | str]) -> NDArray[Any]:
+    """What the core shows of a DICOM file: OpenCV reads none, and its decoder is tested apart."""
+    frames = spec.decode.frames or "middle"
+    window = spec.window
+    if window is None or window.mode != "none" or header["channels"] == 3:
+        show = _core.decode_dicom_u16 if spec.is_wide else _core.decode_dicom
+        return show(data, window_numbers(window), frames)
+    bits, room = int(header["bit_depth"]), 16 if spec.is_wide else 8
+    if bits > room:
+        reason = f"none given: {bits} stored bits do not fit the {room} of the output"
+        raise StepError(f"window: {reason}", stage="window")
+    stored = _core.decode_dicom_stored(data, frames)
+    # Signed values are moved up by half their range, so that their order is kept.
+    half = 1 << (bits - 1) if stored.dtype.kind == "i" else 0
+    values = np.clip(stored.astype(np.int64) + half, 0, (1 << room) - 1)
+    return values.astype(np.uint16 if spec.is_wide else np.uint8)
+
+
+def window_numbers(window: Window | None) -> tuple[float, float] | None:
+    """Center and width of a window that has them."""
+    if window is None or window.center is None or window.width is None:
+        return None
+    return window.center, window.width
+
+
+def window_linear(values: NDArray[Any], center: float, width: float, *, wide: bool) -> NDArray[Any]:
+    """DICOM PS3.3 C.11.2.1.2.1 on stored values."""
+    x = values.astype(np.float64)
+    if width <= 1.0:
+        return _levels((x > center - 0.5).astype(np.float64), wide=wide)
+    return _levels((x - (center - 0.5)) / (width - 1.0) + 0.5, wide=wide)
+
+
+def window_range(values: NDArray[Any], *, wide: bool) -> NDArray[Any]:
+    """From the smallest value (black) to the largest (white)."""
+    low, high = float(values.min()), float(values.max())
+    width = max(high - low, float(np.finfo(np.float64).tiny))
+    center = low + (high - low) / 2.0
+    return _levels((values.astype(np.float64) - center) / width + 0.5, wide=wide)
+
+
+def _levels(fraction: NDArray[np.float64], *, wide: bool) -> NDArray[Any]:
+    scaled = np.rint(np.clip(fraction, 0.0, 1.0) * (65535.0 if wide else 255.0))
+    return scaled.astype(np.uint16 if wide else np.uint8)
+
+
+def widen(image: ImageU8) -> NDArray[np.uint16]:
+    """8-bit values times 257: black and white stay black and white."""
+    return image.astype(np.uint16) * np.uint16(257)
+
+
+def _to_channels(cv2: Any, image: NDArray[Any], channels: str) -> NDArray[Any]:  # noqa: ANN401
+    if channels == "rgb" and image.ndim == 2:
+        return np.repeat(image[:, :, None], 3, axis=2)
+    if channels == "grey" and image.ndim == 3:
+        grey: NDArray[Any] = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+        return grey
+    return image
+
+
+def decode(cv2: Any, data: bytes, channels: str, *, deep: bool = False) -> NDArray[Any]:  # noqa: ANN401
     """As cv2.imdecode: (H, W, 3) in RGB order, or (H, W) for grey; EXIF orientation applied.
 
-    Raises LimitError, UnsupportedError or DecodeError; the header is checked by the core, so that
-    both kernels refuse the same files.
+    deep: 16-bit files keep their values. Raises LimitError, UnsupportedError or DecodeError; the
+    header is checked by the core, so that both kernels refuse the same files.
     """
     header = _core.probe(data)
     format_ = header["format"]
@@ -98,6 +187,8 @@ def decode(cv2: Any, data: bytes, channels: str) -> ImageU8:  # noqa: ANN401 (a 
             # OpenCV before 5.0 fills the missing part with grey and says nothing.
             raise DecodeError("cannot decode JPEG: premature end of data", stage="decode")
     flag = cv2.IMREAD_GRAYSCALE if channels == "grey" else cv2.IMREAD_COLOR
+    if deep:
+        flag |= cv2.IMREAD_ANYDEPTH
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flag)
     except cv2.error as error:
@@ -107,7 +198,7 @@ def decode(cv2: Any, data: bytes, channels: str) -> ImageU8:  # noqa: ANN401 (a 
         raise DecodeError(f"cannot decode {format_}: OpenCV gives no reason", stage="decode")
     if channels == "rgb":
         image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-    pixels: ImageU8 = image
+    pixels: NDArray[Any] = image
     return pixels
 
 
@@ -131,13 +222,13 @@ def jpeg_scans(data: bytes) -> tuple[int, bool]:
     return scans, False
 
 
-def resize(cv2: Any, image: ImageU8, step: Resize) -> ImageU8:  # noqa: ANN401
+def resize(cv2: Any, image: NDArray[Any], step: Resize) -> NDArray[Any]:  # noqa: ANN401
     """To (step.height, step.width): stretched, centre-cropped or letterboxed with zeros."""
     rows, columns = image.shape[:2]
     height, width = step.height, step.width
     interpolation = cv2.INTER_AREA if step.interpolation == "area" else cv2.INTER_LINEAR
     if step.mode == "stretch":
-        stretched: ImageU8 = cv2.resize(image, (width, height), interpolation=interpolation)
+        stretched: NDArray[Any] = cv2.resize(image, (width, height), interpolation=interpolation)
         return stretched
     if step.mode == "crop":
         scale = max(height / rows, width / columns)
@@ -148,22 +239,22 @@ def resize(cv2: Any, image: ImageU8, step: Resize) -> ImageU8:  # noqa: ANN401
             min(max(int(rows * scale + 0.5), 1), height),
             min(max(int(columns * scale + 0.5), 1), width),
         )
-    scaled: ImageU8 = cv2.resize(image, inner[::-1], interpolation=interpolation)
+    scaled: NDArray[Any] = cv2.resize(image, inner[::-1], interpolation=interpolation)
     top, left = abs(inner[0] - height) // 2, abs(inner[1] - width) // 2
     if step.mode == "crop":
         return scaled[top : top + height, left : left + width]
-    boxed = np.zeros((height, width, *image.shape[2:]), np.uint8)
+    boxed = np.zeros((height, width, *image.shape[2:]), image.dtype)
     boxed[top : top + inner[0], left : left + inner[1]] = scaled
     return boxed
 
 
-def clahe(cv2: Any, image: ImageU8, step: Clahe) -> ImageU8:  # noqa: ANN401
+def clahe(cv2: Any, image: NDArray[Any], step: Clahe) -> NDArray[Any]:  # noqa: ANN401
     """On grey directly, on RGB on L of 8-bit Lab."""
     # Made anew for every image: the object keeps buffers and must not be shared by threads.
     operator = cv2.createCLAHE(step.clip_limit, (step.tiles, step.tiles))
     image = np.ascontiguousarray(image)
     if image.ndim == 2:
-        grey: ImageU8 = operator.apply(image)
+        grey: NDArray[Any] = operator.apply(image)
         return grey
     lab = cv2.cvtColor(image, cv2.COLOR_RGB2LAB)
     lab[:, :, 0] = operator.apply(np.ascontiguousarray(lab[:, :, 0]))
@@ -171,10 +262,11 @@ def clahe(cv2: Any, image: ImageU8, step: Clahe) -> ImageU8:  # noqa: ANN401
     return rgb
 
 
-def gamma_table(gamma: float) -> ImageU8:
-    """The 256 entries of round(255 (v/255)^(1/gamma)), half to even."""
-    values = np.arange(256, dtype=np.float64)
-    return np.rint(255.0 * (values / 255.0) ** (1.0 / gamma)).astype(np.uint8)
+def gamma_table(gamma: float, most: int = 255) -> NDArray[Any]:
+    """All entries of round(most (v/most)^(1/gamma)), half to even; most: 255 or 65535."""
+    values = np.arange(most + 1, dtype=np.float64)
+    table = np.rint(most * (values / most) ** (1.0 / gamma))
+    return table.astype(np.uint8 if most == 255 else np.uint16)
 
 
 def _check_cap(what: str, found: int, limit: int) -> None:

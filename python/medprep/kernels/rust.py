@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from numpy.typing import NDArray
+
 from medprep import _core
 from medprep.pipeline import PipelineSpec
-from medprep.types import ImageU8
 
 
 class RustKernel:
@@ -14,6 +17,6 @@ class RustKernel:
         self._spec_json = spec.canonical()
         self._keep_damaged = keep_damaged
 
-    def __call__(self, data: bytes) -> ImageU8:
-        """Encoded bytes to (H, W, C) uint8. Raises ImageError when this image is to blame."""
+    def __call__(self, data: bytes) -> NDArray[Any]:
+        """Encoded bytes to (H, W, C) of the pipeline's dtype. Raises ImageError of this image."""
         return _core.apply(data, self._spec_json, self._keep_damaged)

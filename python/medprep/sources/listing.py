@@ -17,7 +17,7 @@ from medprep.errors import UsageError
 from medprep.types import UNLABELLED_SPLIT, Failure, SourceItem
 
 IMAGE_SUFFIXES = frozenset(
-    # JPEG and PNG are decoded; the others are listed so that they fail with a reason, not silently
+    # JPEG 2000 is not decoded; it is listed so that it fails with a reason, not silently
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png"}
     | {".bmp", ".dcm", ".dicom", ".gif", ".jp2", ".tif", ".tiff", ".webp"}
 )

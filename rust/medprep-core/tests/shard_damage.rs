@@ -4,7 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use medprep_core::shard::{
-    Annotations, Compression, ImageShape, Npz, PlannedBox, PlannedSample, PlannedShard, Problem,
+    Annotations, Compression, ImageShape, Npz, PixelType, PlannedBox, PlannedSample, PlannedShard,
+    Problem,
     Record, ShardHeader, ShardWriter, shard_path, verify_shard,
 };
 
@@ -19,7 +20,7 @@ fn header(compression: Compression, force_zip64: bool) -> ShardHeader {
             offset: 0,
             count: 6,
         },
-        image: ImageShape { height: 3, width: 4, channels: 3, dtype: "uint8".into() },
+        image: ImageShape { height: 3, width: 4, channels: 3, dtype: PixelType::Uint8 },
         fingerprint: "f".repeat(64),
         samples_sha256: "5".repeat(64),
         id_width: 8,

@@ -1,12 +1,12 @@
 //! NumPy arrays to images and back; (H, W) and (H, W, 1) both mean grey.
 
-use medprep_core::shard::StoredBox;
-use medprep_core::{Image, ImageU8};
+use medprep_core::Image;
+use medprep_core::shard::{PixelType, StoredBox};
 use numpy::{
     Element, PyArray1, PyArray2, PyArrayDyn, PyArrayMethods, PyReadonlyArray2, PyReadonlyArrayDyn,
     PyUntypedArrayMethods,
 };
-use pyo3::exceptions::PyValueError;
+use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 
 /// Copies an array into an image; arrays of any strides are accepted.
@@ -23,12 +23,6 @@ pub(crate) fn to_image<T: Element + Copy + Default>(
     };
     let values = array.as_array().iter().copied().collect();
     Ok(Image::from_vec(height, width, channels, values))
-}
-
-/// An image as (H, W, C).
-pub(crate) fn to_array_hwc(py: Python<'_>, image: ImageU8) -> PyResult<Bound<'_, PyArrayDyn<u8>>> {
-    let (height, width, channels) = image.shape();
-    reshape(py, image, &[height, width, channels])
 }
 
 /// An image as (H, W) when grey and (H, W, C) otherwise.
@@ -68,4 +62,31 @@ fn reshape<'py, T: Element + Copy>(
     shape: &[usize],
 ) -> PyResult<Bound<'py, PyArrayDyn<T>>> {
     PyArray1::from_vec(py, image.into_vec()).reshape(shape)
+}
+
+/// Shape, type and little-endian bytes of stored pixels.
+pub(crate) struct StoredPixels {
+    pub(crate) shape: (usize, usize, usize),
+    pub(crate) dtype: PixelType,
+    pub(crate) bytes: Vec<u8>,
+}
+
+/// Takes an array of one of the types that shards hold.
+pub(crate) fn to_stored(array: &Bound<'_, PyAny>) -> PyResult<StoredPixels> {
+    if let Ok(array) = array.extract::<PyReadonlyArrayDyn<'_, u8>>() {
+        let image = to_image(&array)?;
+        let (shape, dtype) = (image.shape(), PixelType::Uint8);
+        return Ok(StoredPixels { shape, dtype, bytes: image.into_vec() });
+    }
+    if let Ok(array) = array.extract::<PyReadonlyArrayDyn<'_, u16>>() {
+        let image = to_image(&array)?;
+        let bytes = image.data().iter().flat_map(|value| value.to_le_bytes()).collect();
+        return Ok(StoredPixels { shape: image.shape(), dtype: PixelType::Uint16, bytes });
+    }
+    if let Ok(array) = array.extract::<PyReadonlyArrayDyn<'_, f32>>() {
+        let image = to_image(&array)?;
+        let bytes = image.data().iter().flat_map(|value| value.to_le_bytes()).collect();
+        return Ok(StoredPixels { shape: image.shape(), dtype: PixelType::Float32, bytes });
+    }
+    Err(PyTypeError::new_err("image must be an array of uint8, uint16 or float32"))
 }

@@ -1,10 +1,10 @@
 //! Checksums and hashes of the shard format.
 
 use medprep_core::shard::{self, LeafHasher, Merkle, SampleFields};
-use numpy::PyReadonlyArrayDyn;
 use pyo3::prelude::*;
 
-use crate::{arrays, to_py};
+use crate::arrays::{self, StoredPixels};
+use crate::to_py;
 
 /// CRC-32C (Castagnoli) of the bytes.
 #[pyfunction]
@@ -50,13 +50,13 @@ impl MerkleTree {
 pub(crate) fn sample_leaf(
     split: &str,
     label: i64,
-    image: PyReadonlyArrayDyn<'_, u8>,
+    image: &Bound<'_, PyAny>,
     boxes: Vec<f32>,
     caption: &str,
 ) -> PyResult<String> {
-    let image = arrays::to_image(&image)?;
-    let shape = image.shape();
-    let mut leaf = LeafHasher::new(&SampleFields { split, label, boxes: &boxes, caption, shape });
-    leaf.update(image.data());
+    let StoredPixels { shape, dtype, bytes } = arrays::to_stored(image)?;
+    let fields = SampleFields { split, label, boxes: &boxes, caption, shape, dtype };
+    let mut leaf = LeafHasher::new(&fields);
+    leaf.update(&bytes);
     Ok(shard::hex(&leaf.finish()))
 }

@@ -1,14 +1,14 @@
 //! Single images: decoding and every step.
 
 use medprep_core::decode::{self as decoding, Channels, DecodeOptions};
-use medprep_core::geometry::{self, Interpolation, ResizeMode, fit_into, resize_into};
+use medprep_core::geometry::{self, Interpolation, ResizeMode, fit_into, fit_wide_into};
 use medprep_core::photometric::{
-    self, ClaheScratch, GammaTable, clahe_grey_into, clahe_rgb_into, clahe_u16_into, median3_into,
+    self, ClaheScratch, GammaTable, WideGammaTable, clahe_grey_into, clahe_rgb_into,
+    clahe_u16_into, median3_into, median3_wide_into,
 };
-use medprep_core::pipeline::{self, Spec, StageSeconds, Workspace};
-use medprep_core::{Error, Image, ImageU8, Result};
-use numpy::{PyArrayDyn, PyReadonlyArrayDyn};
-use pyo3::exceptions::{PyTypeError, PyValueError};
+use medprep_core::pipeline::{self, DType, Spec, StageSeconds, Workspace};
+use medprep_core::{Error, Image, Result};
+use numpy::{Element, IntoPyArray, PyArray1, PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use serde::de::DeserializeOwned;
@@ -18,13 +18,13 @@ use crate::{arrays, to_py};
 type Array<'py> = Bound<'py, PyArrayDyn<u8>>;
 type Input<'py> = PyReadonlyArrayDyn<'py, u8>;
 
-/// The value of a named option, as the specification spells it.
-fn option<T: DeserializeOwned>(name: &str, value: &str) -> PyResult<T> {
-    serde_json::from_value(value.into())
-        .map_err(|e| PyValueError::new_err(format!("{name} = {value:?}: {e}")))
+/// The value of a named option, as the specification spells it. Raises SpecError.
+fn option<T: DeserializeOwned>(py: Python<'_>, name: &str, value: &str) -> PyResult<T> {
+    let parsed = serde_json::from_value(value.into());
+    to_py(py, parsed.map_err(|e| Error::Spec(format!("{name} = {value:?}: {e}"))))
 }
 
-/// The header as a dict: format, height, width (upright), channels, bit_depth, orientation.
+/// The header as a dict: format, height, width (upright), channels, bit_depth, orientation, frames, icc.
 pub(crate) fn probe_to_dict<'py>(
     py: Python<'py>,
     probe: &decoding::Probe,
@@ -36,6 +36,8 @@ pub(crate) fn probe_to_dict<'py>(
     dict.set_item("channels", probe.channels)?;
     dict.set_item("bit_depth", probe.bit_depth)?;
     dict.set_item("orientation", probe.orientation)?;
+    dict.set_item("frames", probe.frames)?;
+    dict.set_item("icc", probe.icc)?;
     Ok(dict)
 }
 
@@ -46,7 +48,26 @@ pub(crate) fn probe<'py>(py: Python<'py>, data: &[u8]) -> PyResult<Bound<'py, Py
     probe_to_dict(py, &probe)
 }
 
-/// Decodes a JPEG or PNG to (H, W, 3) RGB or (H, W) grey, upright.
+/// Decodes an image file to (H, W, 3) RGB or (H, W) grey, upright, 16 bits a value: those of 16-bit
+/// PNG and TIFF as they are, 8-bit values times 257.
+#[pyfunction]
+#[pyo3(signature = (data, channels="rgb"))]
+pub(crate) fn decode_wide<'py>(
+    py: Python<'py>,
+    data: &[u8],
+    channels: &str,
+) -> PyResult<Bound<'py, PyArrayDyn<u16>>> {
+    let channels: Channels = option(py, "channels", channels)?;
+    let image = py.detach(|| {
+        let (options, mut scratch) = (DecodeOptions::default(), decoding::Scratch::default());
+        let mut image = Image::<u16>::default();
+        decoding::decode_wide_into(data, channels, &options, &mut scratch, &mut image)?;
+        Ok(image)
+    });
+    arrays::to_array(py, to_py(py, image)?)
+}
+
+/// Decodes an image file to (H, W, 3) RGB or (H, W) grey, upright.
 #[pyfunction]
 #[pyo3(signature = (data, channels="rgb", keep_damaged=false))]
 pub(crate) fn decode<'py>(
@@ -55,13 +76,13 @@ pub(crate) fn decode<'py>(
     channels: &str,
     keep_damaged: bool,
 ) -> PyResult<Array<'py>> {
-    let channels: Channels = option("channels", channels)?;
+    let channels: Channels = option(py, "channels", channels)?;
     let options = DecodeOptions { keep_damaged, ..DecodeOptions::default() };
     let image = to_py(py, py.detach(|| decoding::decode(data, channels, &options)))?;
     arrays::to_array(py, image)
 }
 
-/// Runs a whole pipeline on an encoded image; (H, W, C).
+/// Runs a whole pipeline on an encoded image; (H, W, C) of the pipeline's dtype.
 #[pyfunction]
 #[pyo3(signature = (data, spec_json, keep_damaged=false))]
 pub(crate) fn apply<'py>(
@@ -69,63 +90,111 @@ pub(crate) fn apply<'py>(
     data: &[u8],
     spec_json: &str,
     keep_damaged: bool,
-) -> PyResult<Array<'py>> {
+) -> PyResult<Bound<'py, PyAny>> {
     let options = DecodeOptions { keep_damaged, ..DecodeOptions::default() };
-    let image = py.detach(|| {
+    let applied = py.detach(|| {
         let spec = Spec::from_json(spec_json)?;
-        let mut image = ImageU8::default();
         let (mut workspace, mut seconds) = (Workspace::default(), StageSeconds::default());
-        pipeline::apply(&spec, data, &options, &mut workspace, &mut image, &mut seconds)?;
-        Ok(image)
+        let mut bytes = Vec::new();
+        pipeline::apply_bytes(&spec, data, &options, &mut workspace, &mut bytes, &mut seconds)?;
+        Ok((spec, bytes))
     });
-    arrays::to_array_hwc(py, to_py(py, image)?)
+    let (spec, bytes) = to_py(py, applied)?;
+    let (height, width, channels) = spec.output_shape();
+    let shape = [height, width, channels];
+    Ok(match spec.dtype() {
+        DType::Uint8 => bytes.into_pyarray(py).reshape(shape)?.into_any(),
+        DType::Uint16 => {
+            let values = bytes.as_chunks().0.iter().map(|&value| u16::from_le_bytes(value));
+            PyArray1::from_iter(py, values).reshape(shape)?.into_any()
+        }
+        DType::Float32 => {
+            let values = bytes.as_chunks().0.iter().map(|&value| f32::from_le_bytes(value));
+            PyArray1::from_iter(py, values).reshape(shape)?.into_any()
+        }
+    })
 }
 
 /// Runs `work` from `image` into a new image, without the GIL.
-fn transform<'py>(
+fn transform<'py, T: Element + Copy + Default>(
     py: Python<'py>,
-    image: &Input<'py>,
-    work: impl FnOnce(&ImageU8, &mut ImageU8) -> Result<()> + Send,
-) -> PyResult<Array<'py>> {
+    image: &PyReadonlyArrayDyn<'py, T>,
+    work: impl FnOnce(&Image<T>, &mut Image<T>) -> Result<()> + Send,
+) -> PyResult<Bound<'py, PyArrayDyn<T>>>
+where
+    Image<T>: Send + Sync,
+{
     let source = arrays::to_image(image)?;
-    let mut target = ImageU8::default();
+    let mut target = Image::default();
     to_py(py, py.detach(|| work(&source, &mut target)))?;
     arrays::to_array(py, target)
+}
+
+/// An image of either depth.
+enum Pixels<'py> {
+    Narrow(Input<'py>),
+    Wide(PyReadonlyArrayDyn<'py, u16>),
+}
+
+impl<'py> Pixels<'py> {
+    /// Raises SpecError that names the dtypes that are taken.
+    fn of(image: &Bound<'py, PyAny>) -> PyResult<Self> {
+        if let Ok(narrow) = image.extract() {
+            return Ok(Self::Narrow(narrow));
+        }
+        if let Ok(wide) = image.extract() {
+            return Ok(Self::Wide(wide));
+        }
+        let found = image
+            .getattr("dtype")
+            .map_or_else(|_| image.get_type().to_string(), |dtype| dtype.to_string());
+        let message = format!("image must be of dtype uint8 or uint16, got {found}");
+        to_py(image.py(), Err(Error::Spec(message)))
+    }
 }
 
 /// Resizes to exactly (height, width).
 #[pyfunction]
 pub(crate) fn resize<'py>(
     py: Python<'py>,
-    image: Input<'py>,
+    image: &Bound<'py, PyAny>,
     height: usize,
     width: usize,
     interpolation: &str,
-) -> PyResult<Array<'py>> {
-    let interpolation: Interpolation = option("interpolation", interpolation)?;
-    check_target(py, height, width)?;
-    transform(py, &image, |source, target| {
-        target.reshape(height, width, source.channels());
-        resize_into(source, target, interpolation, &mut geometry::Scratch::default())
-    })
+) -> PyResult<Bound<'py, PyAny>> {
+    fit(py, image, height, width, "stretch", interpolation)
 }
 
-/// Brings to (height, width) by stretching, cropping or letterboxing.
+/// Brings to (height, width) by stretching, cropping or letterboxing; uint16 by "area" only.
 #[pyfunction]
 pub(crate) fn fit<'py>(
     py: Python<'py>,
-    image: Input<'py>,
+    image: &Bound<'py, PyAny>,
     height: usize,
     width: usize,
     mode: &str,
     interpolation: &str,
-) -> PyResult<Array<'py>> {
-    let interpolation: Interpolation = option("interpolation", interpolation)?;
-    let mode: ResizeMode = option("mode", mode)?;
+) -> PyResult<Bound<'py, PyAny>> {
+    let interpolation: Interpolation = option(py, "interpolation", interpolation)?;
+    let mode: ResizeMode = option(py, "mode", mode)?;
     check_target(py, height, width)?;
-    transform(py, &image, |source, target| {
-        let scratch = &mut geometry::Scratch::default();
-        fit_into(source, height, width, mode, interpolation, scratch, target)
+    let mut scratch = geometry::Scratch::default();
+    let scratch = &mut scratch;
+    Ok(match Pixels::of(image)? {
+        Pixels::Narrow(image) => transform(py, &image, |source, target| {
+            fit_into(source, height, width, mode, interpolation, scratch, target)
+        })?
+        .into_any(),
+        Pixels::Wide(image) => transform(py, &image, |source, target| {
+            if interpolation == Interpolation::Linear {
+                return Err(Error::Spec(
+                    "interpolation linear has no stable definition on 16-bit values; use area"
+                        .into(),
+                ));
+            }
+            fit_wide_into(source, height, width, mode, scratch, target)
+        })?
+        .into_any(),
     })
 }
 
@@ -150,43 +219,60 @@ pub(crate) fn clahe<'py>(
     clip_limit: f64,
     tiles: usize,
 ) -> PyResult<Bound<'py, PyAny>> {
-    if let Ok(wide) = image.extract::<PyReadonlyArrayDyn<'py, u16>>() {
-        let source = arrays::to_image(&wide)?;
-        let mut target = Image::<u16>::default();
-        let scratch = &mut ClaheScratch::default();
-        to_py(py, py.detach(|| clahe_u16_into(&source, clip_limit, tiles, scratch, &mut target)))?;
-        return Ok(arrays::to_array(py, target)?.into_any());
-    }
-    let Ok(image) = image.extract::<Input<'py>>() else {
-        return Err(PyTypeError::new_err("image must be a uint8 or uint16 array"));
-    };
-    let equalised = transform(py, &image, |source, target| {
-        let scratch = &mut ClaheScratch::default();
-        let clahe = if source.channels() == 1 { clahe_grey_into } else { clahe_rgb_into };
-        clahe(source, clip_limit, tiles, scratch, target)
-    })?;
-    Ok(equalised.into_any())
+    let scratch = &mut ClaheScratch::default();
+    Ok(match Pixels::of(image)? {
+        Pixels::Narrow(image) => transform(py, &image, |source, target| {
+            let clahe = if source.channels() == 1 { clahe_grey_into } else { clahe_rgb_into };
+            clahe(source, clip_limit, tiles, scratch, target)
+        })?
+        .into_any(),
+        Pixels::Wide(image) => transform(py, &image, |source, target| {
+            clahe_u16_into(source, clip_limit, tiles, scratch, target)
+        })?
+        .into_any(),
+    })
 }
 
-/// The table round(255 (v/255)^(1/gamma)) on every value.
+/// The table round(M (v/M)^(1/gamma)) on every value, M = 255 or 65535.
 #[pyfunction]
-pub(crate) fn gamma<'py>(py: Python<'py>, image: Input<'py>, gamma: f64) -> PyResult<Array<'py>> {
-    transform(py, &image, |source, target| {
-        let table = GammaTable::new(gamma)?;
-        target.clone_from(source);
-        table.apply(target);
-        Ok(())
+pub(crate) fn gamma<'py>(
+    py: Python<'py>,
+    image: &Bound<'py, PyAny>,
+    gamma: f64,
+) -> PyResult<Bound<'py, PyAny>> {
+    Ok(match Pixels::of(image)? {
+        Pixels::Narrow(image) => transform(py, &image, |source, target| {
+            let table = GammaTable::new(gamma)?;
+            target.clone_from(source);
+            table.apply(target);
+            Ok(())
+        })?
+        .into_any(),
+        Pixels::Wide(image) => transform(py, &image, |source, target| {
+            let table = WideGammaTable::new(gamma)?;
+            target.clone_from(source);
+            table.apply(target);
+            Ok(())
+        })?
+        .into_any(),
     })
 }
 
 /// Median over size x size; size must be 3.
 #[pyfunction]
 #[pyo3(signature = (image, size=3))]
-pub(crate) fn median<'py>(py: Python<'py>, image: Input<'py>, size: usize) -> PyResult<Array<'py>> {
+pub(crate) fn median<'py>(
+    py: Python<'py>,
+    image: &Bound<'py, PyAny>,
+    size: usize,
+) -> PyResult<Bound<'py, PyAny>> {
     if size != 3 {
         return to_py(py, Err(Error::Spec(format!("median.size must be 3, got {size}"))));
     }
-    transform(py, &image, median3_into)
+    Ok(match Pixels::of(image)? {
+        Pixels::Narrow(image) => transform(py, &image, median3_into)?.into_any(),
+        Pixels::Wide(image) => transform(py, &image, median3_wide_into)?.into_any(),
+    })
 }
 
 /// Target sizes are checked before memory is asked for.

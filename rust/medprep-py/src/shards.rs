@@ -7,12 +7,13 @@ use medprep_core::shard::{
     StoredBox,
 };
 use medprep_core::{Error, Result};
-use numpy::{PyReadonlyArray2, PyReadonlyArrayDyn};
+use numpy::PyReadonlyArray2;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use serde::de::DeserializeOwned;
 
-use crate::{arrays, to_py};
+use crate::arrays::{self, StoredPixels};
+use crate::to_py;
 
 /// Writes one shard row by row (kernel python); nothing is visible before `finish`.
 #[pyclass(module = "medprep._core")]
@@ -64,16 +65,15 @@ impl ShardWriter {
         &mut self,
         py: Python<'_>,
         sample_json: &str,
-        image: PyReadonlyArrayDyn<'_, u8>,
+        image: &Bound<'_, PyAny>,
         damaged: Option<String>,
         boxes: Option<PyReadonlyArray2<'_, f32>>,
     ) -> PyResult<()> {
         let writer = open(self.0.as_mut())?;
         let sample: PlannedSample = to_py(py, parse("sample", sample_json))?;
-        let image = arrays::to_image(&image)?;
-        let shape = image.shape();
+        let StoredPixels { shape, bytes, .. } = arrays::to_stored(image)?;
         let boxes: Option<Vec<StoredBox>> = boxes.as_ref().map(arrays::to_boxes).transpose()?;
-        to_py(py, py.detach(|| writer.append(sample, shape, image.into_vec(), boxes, damaged)))
+        to_py(py, py.detach(|| writer.append(sample, shape, bytes, boxes, damaged)))
     }
 
     /// Records an input that is not stored; `reason` must not name the file.

@@ -25,12 +25,18 @@ pub(super) fn cvt_color(rgb: [u8; 3]) -> u8 {
     sum(rgb.map(u32::from), CVT_COLOR) as u8
 }
 
+/// Of 16-bit values, as `cv2.cvtColor`.
+pub(super) fn cvt_color_wide(rgb: [u16; 3]) -> u16 {
+    sum(rgb.map(u32::from), CVT_COLOR) as u16
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn the_weights_sum_to_one() {
+        assert_eq!(cvt_color_wide([65_535; 3]), 65_535);
         assert_eq!((grey8([255; 3]), grey16([65_535; 3]), cvt_color([255; 3])), (255, 65_535, 255));
         assert_eq!((grey8([255, 0, 0]), cvt_color([255, 0, 0])), (76, 76));
     }

@@ -196,6 +196,11 @@ pub fn grey_of_rgb(rgb: [u8; 3]) -> u8 {
     mix::cvt_color(rgb)
 }
 
+/// [`grey_of_rgb`] of 16-bit values.
+pub fn grey_of_wide_rgb(rgb: [u16; 3]) -> u16 {
+    mix::cvt_color_wide(rgb)
+}
+
 /// 8-bit values times 257.
 fn widen(narrow: &ImageU8, wide: &mut ImageU16) {
     let (height, width, channels) = narrow.shape();

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::error::damaged;
 use super::{Format, bmp, dicom, gif, jpeg, orientation, png, tiff, webp};
 use crate::Result;
 
@@ -88,11 +89,14 @@ pub fn probe(data: &[u8]) -> Result<Probe> {
             Probe::plain(format, header.height, header.width, header.channels(), 8)
         }
         Format::Dicom => {
-            let header = dicom::read_header(data)?;
-            let (height, width) = (header.rows as u32, header.columns as u32);
-            let (channels, bits) = (header.samples as u8, header.bits_stored as u8);
-            let frames = u32::try_from(header.frames).unwrap_or(u32::MAX);
-            Probe { frames, ..Probe::plain(format, height, width, channels, bits) }
+            let summary = dicom::read_header(data)?;
+            if summary.rows == 0 || summary.columns == 0 || !summary.has_pixels {
+                return Err(damaged("DICOM", "no image before the end of the data"));
+            }
+            let channels = if summary.photometric.starts_with("MONOCHROME") { 1 } else { 3 };
+            let bits = u8::try_from(summary.bits_stored).unwrap_or(u8::MAX);
+            let probe = Probe::plain(format, summary.rows, summary.columns, channels, bits);
+            Probe { frames: summary.frames, ..probe }
         }
     })
 }

@@ -77,6 +77,12 @@ impl Job {
                 "image is planned as {planned:?} (height, width, channels), the steps yield {yielded:?}"
             )));
         }
+        let (planned, yielded) = (job.image.dtype.name(), job.spec.dtype().name());
+        if planned != yielded {
+            return Err(Error::Spec(format!(
+                "image is planned as {planned}, the steps yield {yielded}"
+            )));
+        }
         Ok(job)
     }
 

@@ -10,10 +10,9 @@ use super::job::Job;
 use super::queue::{Next, Queue, Task};
 use super::sequence::{Outcome, Sequence};
 use super::source::SourceRoot;
-use crate::ImageU8;
 use crate::decode::Decoded;
 use crate::error::{Error, Item, Result};
-use crate::pipeline::{Stage, StageSeconds, Workspace, apply};
+use crate::pipeline::{Stage, StageSeconds, Workspace, apply_bytes};
 use crate::shard::{Compression, PlannedBox, RowEncoder, RowFields, StoredBox};
 
 /// How often a waiting worker looks whether the run was cancelled.
@@ -66,7 +65,8 @@ struct Worker<'a> {
     shared: &'a Shared<'a>,
     workspace: Workspace,
     data: Vec<u8>,
-    image: ImageU8,
+    /// The stored values of the present sample.
+    pixels: Vec<u8>,
     encoder: Option<(String, RowEncoder)>,
     seconds: StageSeconds,
 }
@@ -77,7 +77,7 @@ pub(super) fn work(shared: &Shared) {
         shared,
         workspace: Workspace::default(),
         data: Vec::new(),
-        image: ImageU8::default(),
+        pixels: Vec::new(),
         encoder: None,
         seconds: StageSeconds::default(),
     };
@@ -156,16 +156,12 @@ impl Worker<'_> {
             Ok(decoded) => {
                 let clock = Instant::now();
                 let spare = lock(&self.shared.spare).pop();
-                let image = std::mem::take(&mut self.image);
+                let pixels = std::mem::replace(&mut self.pixels, spare.unwrap_or_default());
                 let sample = &task.sample;
                 let boxes = sample.boxes.as_deref().map(|boxes| self.place(boxes));
                 let caption = sample.caption.as_deref().unwrap_or_default();
                 let fields = RowFields { label: sample.label, boxes, caption };
-                let row = self.encoder(&sample.split).encode(fields, image.into_vec());
-                if let Some(buffer) = spare {
-                    let length = buffer.len();
-                    self.image = ImageU8::from_vec(1, length, 1, buffer);
-                }
+                let row = self.encoder(&sample.split).encode(fields, pixels);
                 self.seconds.lap(Stage::Hash, clock);
                 Outcome::Stored { row, damaged: decoded.damaged }
             }
@@ -177,8 +173,8 @@ impl Worker<'_> {
         let clock = Instant::now();
         self.shared.source.read(path, job.limits.max_bytes, &mut self.data)?;
         self.seconds.lap(Stage::Read, clock);
-        let Self { workspace, image, seconds, data, .. } = self;
-        apply(&job.spec, data, &job.decode_options(), workspace, image, seconds)
+        let Self { workspace, pixels, seconds, data, .. } = self;
+        apply_bytes(&job.spec, data, &job.decode_options(), workspace, pixels, seconds)
     }
 
     /// The boxes of the image that was decoded last, as they lie in the stored one.
@@ -190,7 +186,8 @@ impl Worker<'_> {
     fn encoder(&mut self, split: &str) -> &RowEncoder {
         if self.encoder.as_ref().is_none_or(|(cached, _)| cached != split) {
             let job = self.shared.job;
-            let encoder = RowEncoder::new(split, job.spec.output_shape(), job.compress);
+            let encoder =
+                RowEncoder::new(split, job.spec.output_shape(), job.image.dtype, job.compress);
             self.encoder = Some((split.to_owned(), encoder));
         }
         self.encoder.as_ref().map(|(_, encoder)| encoder).expect("just made")

@@ -35,7 +35,7 @@ const ONE: f32 = 2048.0;
 
 impl Coordinates {
     /// The first source position, which may lie outside, and the weight of the second.
-    fn of(self, target: usize, scale: f64) -> (i64, f32) {
+    pub(super) fn of(self, target: usize, scale: f64) -> (i64, f32) {
         match self {
             Self::Centre => {
                 let position = ((target as f64 + 0.5) * scale - 0.5) as f32;

@@ -9,6 +9,7 @@ mod boxes;
 mod linear;
 mod placement;
 mod resize;
+mod wide;
 
 use serde::{Deserialize, Serialize};
 
@@ -16,7 +17,8 @@ pub use area::{AreaResizer, Axis};
 pub use boxes::BoxPlacement;
 pub use resize::Shrinking;
 
-use crate::{ImageU8, Result};
+use crate::image::Image;
+use crate::{ImageU8, ImageU16, Result};
 use placement::Placement;
 
 /// How new pixels are made from old ones.
@@ -47,6 +49,7 @@ pub struct Scratch {
     area: area::scalar::Scratch,
     resizer: AreaResizer,
     linear: linear::Scratch,
+    wide: wide::Scratch,
 }
 
 /// Resizes `src` to the shape `dst` already has, bit-equal to `cv2.resize` on x86-64.
@@ -104,10 +107,34 @@ pub fn fit_bands<'a>(
     Shrinking::start(source, dst, placements, interpolation, &mut scratch.resizer)
 }
 
-fn shape_target(dst: &mut ImageU8, [height, width, channels]: [usize; 3], mode: ResizeMode) {
+/// [`fit_into`] of 16-bit values by the area mean, bit-equal to `cv2.resize` with `INTER_AREA`.
+///
+/// There is no bilinear counterpart: OpenCV's changed its values between releases.
+///
+/// # Errors
+/// As [`resize_into`].
+pub fn fit_wide_into(
+    src: &ImageU16,
+    height: usize,
+    width: usize,
+    mode: ResizeMode,
+    scratch: &mut Scratch,
+    dst: &mut ImageU16,
+) -> Result<()> {
+    let source = [src.height(), src.width()];
+    let placements = placement::placements(source, [height, width], mode);
+    shape_target(dst, [height, width, src.channels()], mode);
+    wide::resize_placed(src, dst, placements, scratch)
+}
+
+fn shape_target<T: Copy + Default>(
+    dst: &mut Image<T>,
+    [height, width, channels]: [usize; 3],
+    mode: ResizeMode,
+) {
     dst.reshape(height, width, channels);
     if mode == ResizeMode::Letterbox {
-        dst.data_mut().fill(0);
+        dst.data_mut().fill(T::default());
     }
 }
 

@@ -5,6 +5,7 @@ use super::placement::Placement;
 use super::{AreaResizer, Axis, Interpolation, Scratch, linear};
 use crate::cpu::Cpu;
 use crate::error::{Error, Item};
+use crate::image::Image;
 use crate::{ImageU8, Result};
 
 /// Source positions per target position, in OpenCV's arithmetic: the reciprocal of a quotient.
@@ -19,7 +20,7 @@ pub(super) fn whole_ratio(scale: f64) -> Option<usize> {
 }
 
 /// How `cv2.resize` makes the pixels.
-enum Kernel {
+pub(super) enum Kernel {
     /// The size stays.
     Copy,
     /// The area mean, over whole source pixels if both ratios are whole.
@@ -34,7 +35,7 @@ enum Kernel {
 }
 
 impl Kernel {
-    fn of(source: [usize; 2], full: [usize; 2], interpolation: Interpolation) -> Self {
+    pub(super) fn of(source: [usize; 2], full: [usize; 2], interpolation: Interpolation) -> Self {
         if source == full {
             return Self::Copy;
         }
@@ -129,7 +130,11 @@ impl<'a> Shrinking<'a> {
     }
 }
 
-fn copy(src: &ImageU8, dst: &mut ImageU8, [rows, columns]: [Placement; 2]) {
+pub(super) fn copy<T: Copy + Default>(
+    src: &Image<T>,
+    dst: &mut Image<T>,
+    [rows, columns]: [Placement; 2],
+) {
     let channels = src.channels();
     let len = columns.count * channels;
     for (i, y) in rows.wanted().enumerate() {
@@ -138,7 +143,7 @@ fn copy(src: &ImageU8, dst: &mut ImageU8, [rows, columns]: [Placement; 2]) {
     }
 }
 
-fn check([height, width, channels]: [usize; 3], dst: &ImageU8) -> Result<()> {
+pub(super) fn check<T>([height, width, channels]: [usize; 3], dst: &Image<T>) -> Result<()> {
     let fail = |reason: String| Err(Error::Step { item: Item::default(), step: "resize", reason });
     let target = [dst.height(), dst.width()];
     for (name, [height, width]) in [("image", [height, width]), ("target", target)] {

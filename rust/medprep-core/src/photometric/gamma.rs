@@ -2,7 +2,7 @@
 
 use super::lut;
 use crate::cpu::Cpu;
-use crate::{Error, ImageU8, Result};
+use crate::{Error, ImageU8, ImageU16, Result};
 
 /// The table round(255 (v/255)^(1/G)), computed in double and rounded to even as `numpy.rint` does.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,12 +17,7 @@ impl GammaTable {
     /// # Errors
     /// `Spec` unless `gamma` is positive and finite, or for a bad `MEDPREP_CPU`.
     pub fn new(gamma: f64) -> Result<Self> {
-        if !(gamma.is_finite() && gamma > 0.0) {
-            return Err(Error::Spec(format!(
-                "gamma must be a positive, finite number, got {gamma}"
-            )));
-        }
-        let exponent = 1.0 / gamma;
+        let exponent = exponent_of(gamma)?;
         let values = std::array::from_fn(|value| {
             let linear = (value as f64 / 255.0).powf(exponent);
             (255.0 * linear).round_ties_even() as u8
@@ -39,6 +34,36 @@ impl GammaTable {
     pub fn apply(&self, image: &mut ImageU8) {
         lut::apply(self.cpu, &self.values, image.data_mut());
     }
+}
+
+/// The table round(65535 (v/65535)^(1/G)) of 16-bit values, in double and rounded to even.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WideGammaTable(Vec<u16>);
+
+impl WideGammaTable {
+    /// The table of `gamma`; above 1 it brightens.
+    ///
+    /// # Errors
+    /// `Spec` unless `gamma` is positive and finite.
+    pub fn new(gamma: f64) -> Result<Self> {
+        let exponent = exponent_of(gamma)?;
+        let value = |v: u32| (65535.0 * (f64::from(v) / 65535.0).powf(exponent)).round_ties_even();
+        Ok(Self((0..=65535).map(|v| value(v) as u16).collect()))
+    }
+
+    /// Replaces every value of `image`, in place.
+    pub fn apply(&self, image: &mut ImageU16) {
+        for value in image.data_mut() {
+            *value = self.0[usize::from(*value)];
+        }
+    }
+}
+
+fn exponent_of(gamma: f64) -> Result<f64> {
+    if gamma.is_finite() && gamma > 0.0 {
+        return Ok(1.0 / gamma);
+    }
+    Err(Error::Spec(format!("gamma must be a positive, finite number, got {gamma}")))
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ mod window;
 
 pub use chain::{ChainPart, ChainSteps, PostChain};
 pub use clahe::{ClaheScratch, clahe_grey_into, clahe_rgb_into, clahe_u16_into};
-pub use gamma::GammaTable;
+pub use gamma::{GammaTable, WideGammaTable};
 pub use lab::{lab_to_rgb, rgb_to_lab};
-pub use median::median3_into;
+pub use median::{median3_into, median3_wide_into};
 pub use window::{Window, WindowFunction};

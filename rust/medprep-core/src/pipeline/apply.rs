@@ -2,8 +2,12 @@
 
 use std::time::Instant;
 
-use super::{Spec, Stage, StageSeconds, Step};
-use crate::decode::{self, Bands, Channels, DecodeOptions, Decoded, decode_into};
+use super::source::{Held, Source};
+use super::wide::Wide;
+use super::{DType, Depth, Spec, Stage, StageSeconds, Step};
+use crate::decode::dicom::Frames;
+use crate::decode::{self, Bands, Channels, DecodeOptions, Decoded};
+use crate::error::Error;
 use crate::geometry::{self, Interpolation, ResizeMode, fit_bands, fit_into};
 use crate::photometric::{ChainPart, ChainSteps, GammaTable, PostChain};
 use crate::{ImageU8, Result};
@@ -11,19 +15,68 @@ use crate::{ImageU8, Result};
 /// All memory a worker reuses from image to image.
 #[derive(Debug, Default)]
 pub struct Workspace {
-    decoder: decode::Scratch,
-    resizer: geometry::Scratch,
+    pub(super) decoder: decode::Scratch,
+    pub(super) resizer: geometry::Scratch,
+    pub(super) held: Held,
     chain: PostChain,
     decoded: ImageU8,
     resized: ImageU8,
     /// Height and width of the image decoded last.
-    source: [usize; 2],
+    pub(super) source: [usize; 2],
     /// The table of the gamma met last: a run has one gamma.
     gamma: Option<(f64, GammaTable)>,
+    pub(super) wide: Wide,
+    /// The result before it is written as floats.
+    narrow: ImageU8,
+}
+
+/// Runs every step of `spec` on one encoded image and writes the stored values, little-endian,
+/// rows of [`Spec::output_shape`].
+///
+/// float32 is the result in whole numbers divided by their largest: 65,535, or 255 where the steps
+/// are defined on 8 bits only ([`Spec::depth`]).
+///
+/// # Errors
+/// `Decode`, `Limit`, `Unsupported` or `Step`, without the item's name.
+pub fn apply_bytes(
+    spec: &Spec,
+    data: &[u8],
+    options: &DecodeOptions,
+    workspace: &mut Workspace,
+    out: &mut Vec<u8>,
+    seconds: &mut StageSeconds,
+) -> Result<Decoded> {
+    if spec.dtype() == DType::Uint8 {
+        let bytes = std::mem::take(out);
+        let mut image = ImageU8::from_vec(1, bytes.len(), 1, bytes);
+        let applied = apply(spec, data, options, workspace, &mut image, seconds);
+        *out = image.into_vec();
+        return applied;
+    }
+    out.clear();
+    match spec.depth() {
+        Depth::Eight => {
+            let mut image = std::mem::take(&mut workspace.narrow);
+            let applied = run(spec, data, options, workspace, &mut image, seconds);
+            out.extend(image.data().iter().flat_map(|&v| (f32::from(v) / 255.0).to_le_bytes()));
+            workspace.narrow = image;
+            applied
+        }
+        Depth::Sixteen => {
+            let decoded = super::wide::run(spec, data, options, workspace, seconds)?;
+            let values = workspace.wide.values().iter();
+            if spec.dtype() == DType::Uint16 {
+                out.extend(values.flat_map(|value| value.to_le_bytes()));
+            } else {
+                out.extend(values.flat_map(|&v| (f32::from(v) / 65535.0).to_le_bytes()));
+            }
+            Ok(decoded)
+        }
+    }
 }
 
 impl Workspace {
-    /// Height and width, upright, of the image that [`apply`] decoded last.
+    /// Height and width, upright, of the image decoded last.
     pub fn source_size(&self) -> [usize; 2] {
         self.source
     }
@@ -32,8 +85,23 @@ impl Workspace {
 /// Runs every step of `spec` on one encoded image; `out` gets the shape [`Spec::output_shape`].
 ///
 /// # Errors
-/// `Decode`, `Limit`, `Unsupported` or `Step`, without the item's name.
+/// `Decode`, `Limit`, `Unsupported` or `Step`, without the item's name; `Spec` for other dtypes than
+/// uint8, which are [`apply_bytes`]'s.
 pub fn apply(
+    spec: &Spec,
+    data: &[u8],
+    options: &DecodeOptions,
+    workspace: &mut Workspace,
+    out: &mut ImageU8,
+    seconds: &mut StageSeconds,
+) -> Result<Decoded> {
+    if spec.dtype() != DType::Uint8 {
+        return Err(Error::Spec("images in memory are of dtype uint8".into()));
+    }
+    run(spec, data, options, workspace, out, seconds)
+}
+
+fn run(
     spec: &Spec,
     data: &[u8],
     options: &DecodeOptions,
@@ -44,12 +112,13 @@ pub fn apply(
     let mut clock = Instant::now();
     workspace.source = [0, 0];
     let mut decoded = Decoded::default();
-    let mut source = Source { data, channels: Channels::Rgb, options };
+    let mut source = source_of(data, options);
     let mut chain = ChainSteps::default();
     for step in spec.steps() {
         match *step {
             // A specification has one of each, in this order; the pixels are made together.
-            Step::Decode { channels } => source.channels = channels,
+            Step::Decode { channels, frames } => source.read_as(channels, frames),
+            Step::Window { .. } => source.window = step.window(),
             Step::Resize { height, width, mode, interpolation } => {
                 let (height, width) = (height as usize, width as usize);
                 let target = Target { height, width, mode, interpolation };
@@ -78,11 +147,10 @@ pub fn apply(
     Ok(decoded)
 }
 
-/// An encoded image and how to read it.
-struct Source<'a> {
-    data: &'a [u8],
-    channels: Channels,
-    options: &'a DecodeOptions,
+/// The image as it is read before the steps say otherwise.
+pub(super) fn source_of<'a>(data: &'a [u8], options: &'a DecodeOptions) -> Source<'a> {
+    let (channels, frames) = (Channels::Rgb, Frames::default());
+    Source { data, channels, frames, window: None, options }
 }
 
 /// What the resize step asks for.
@@ -102,31 +170,34 @@ fn decode_resized(
     out: &mut ImageU8,
     seconds: &mut StageSeconds,
 ) -> Result<Decoded> {
-    let Source { data, channels, options } = *source;
     let Target { height, width, mode, interpolation } = *target;
-    let Workspace { decoder, resizer, decoded: pixels, source: size, .. } = workspace;
+    let Workspace { decoder, resizer, held, decoded: pixels, source: size, .. } = workspace;
     let mut clock = Instant::now();
-    if let Some(bands) = Bands::open(data, channels, options)?
-        && let Some(mut shrinking) =
-            fit_bands(bands.shape(), height, width, mode, interpolation, resizer, out)?
-    {
-        let is_whole = bands.decode(decoder, &mut |rows, stride| {
+    let mut decoded = source.decode_windowed(decoder, held, pixels)?;
+    if decoded.is_none() {
+        let Source { data, channels, options, .. } = *source;
+        if let Some(bands) = Bands::open(data, channels, options)?
+            && let Some(mut shrinking) =
+                fit_bands(bands.shape(), height, width, mode, interpolation, resizer, out)?
+        {
+            let is_whole = bands.decode(decoder, &mut |rows, stride| {
+                clock = seconds.lap(Stage::Decode, clock);
+                shrinking.push_rows(rows, stride);
+                clock = seconds.lap(Stage::Resize, clock);
+            })?;
             clock = seconds.lap(Stage::Decode, clock);
-            shrinking.push_rows(rows, stride);
-            clock = seconds.lap(Stage::Resize, clock);
-        })?;
-        clock = seconds.lap(Stage::Decode, clock);
-        if is_whole {
-            *size = [bands.shape()[0], bands.shape()[1]];
-            return Ok(Decoded::default());
+            if is_whole {
+                *size = [bands.shape()[0], bands.shape()[1]];
+                return Ok(Decoded::default());
+            }
         }
+        decoded = Some(source.decode(decoder, held, pixels)?);
     }
-    let decoded = decode_into(data, channels, options, decoder, pixels)?;
     clock = seconds.lap(Stage::Decode, clock);
     *size = [pixels.height(), pixels.width()];
     fit_into(pixels, height, width, mode, interpolation, resizer, out)?;
     seconds.lap(Stage::Resize, clock);
-    Ok(decoded)
+    Ok(decoded.unwrap_or_default())
 }
 
 fn gamma_table(cache: &mut Option<(f64, GammaTable)>, gamma: f64) -> Result<&GammaTable> {

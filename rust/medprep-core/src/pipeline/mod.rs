@@ -6,12 +6,14 @@
 mod apply;
 mod canonical;
 mod show;
+mod source;
 mod spec;
 mod stage;
 mod step;
+mod wide;
 
-pub use apply::{Workspace, apply};
+pub use apply::{Workspace, apply, apply_bytes};
 pub use show::{ShowScratch, WindowChoice, show, show_into, show_u16_into};
-pub use spec::{DType, Spec};
+pub use spec::{DType, Depth, Spec};
 pub use stage::{STAGES, Stage, StageSeconds};
-pub use step::Step;
+pub use step::{FrameChoice, Step, WindowMode};

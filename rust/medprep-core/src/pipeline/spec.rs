@@ -6,10 +6,10 @@ use sha2::{Digest, Sha256};
 use super::{Step, canonical};
 use crate::decode::Channels;
 use crate::error::{Error, Result};
-use crate::geometry::BoxPlacement;
+use crate::geometry::{BoxPlacement, Interpolation};
 
 /// The order every specification keeps.
-const ORDER: &str = "decode, resize, clahe, gamma, median";
+const ORDER: &str = "decode, window, resize, clahe, gamma, median";
 
 /// Type of the stored values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,6 +17,30 @@ const ORDER: &str = "decode, resize, clahe, gamma, median";
 pub enum DType {
     /// 0..255.
     Uint8,
+    /// 0..65535.
+    Uint16,
+    /// 0..1.
+    Float32,
+}
+
+impl DType {
+    /// The name in the specification.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Uint8 => "uint8",
+            Self::Uint16 => "uint16",
+            Self::Float32 => "float32",
+        }
+    }
+}
+
+/// In how many bits the steps compute.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Depth {
+    /// 8-bit values.
+    Eight,
+    /// 16-bit values; 8-bit files are widened when they are decoded.
+    Sixteen,
 }
 
 /// A validated pipeline specification: decode first, resize once, the others at most once.
@@ -51,7 +75,9 @@ impl Spec {
     pub fn new(steps: Vec<Step>, dtype: DType) -> Result<Self> {
         check_order(&steps)?;
         steps.iter().try_for_each(Step::validate)?;
-        Ok(Self { steps, dtype })
+        let spec = Self { steps, dtype };
+        spec.check_depth()?;
+        Ok(spec)
     }
 
     /// Parses and validates the JSON form.
@@ -65,6 +91,49 @@ impl Spec {
     /// The steps in order.
     pub fn steps(&self) -> &[Step] {
         &self.steps
+    }
+
+    /// Type of the stored values.
+    pub fn dtype(&self) -> DType {
+        self.dtype
+    }
+
+    /// 8 bits for uint8; 16 for uint16 and float32, but for float32 of colour with CLAHE: that is
+    /// defined on L of 8-bit Lab.
+    pub fn depth(&self) -> Depth {
+        match self.dtype {
+            DType::Uint8 => Depth::Eight,
+            DType::Float32 if self.has_lab() => Depth::Eight,
+            DType::Uint16 | DType::Float32 => Depth::Sixteen,
+        }
+    }
+
+    fn has_lab(&self) -> bool {
+        self.channels() == Channels::Rgb
+            && self.steps.iter().any(|step| matches!(step, Step::Clahe { .. }))
+    }
+
+    /// Refuses steps that have no definition in 16 bits.
+    fn check_depth(&self) -> Result<()> {
+        if self.depth() == Depth::Eight {
+            return Ok(());
+        }
+        if self.has_lab() {
+            return Err(Error::Spec(
+                "clahe of RGB works on 8-bit Lab: with dtype uint16 decode grey, leave CLAHE out, \
+                 or use dtype uint8"
+                    .into(),
+            ));
+        }
+        let is_linear =
+            |step: &Step| matches!(step, Step::Resize { interpolation: Interpolation::Linear, .. });
+        if self.steps.iter().any(is_linear) {
+            return Err(Error::Spec(
+                "resize.interpolation linear has no stable definition on 16-bit values; use area"
+                    .into(),
+            ));
+        }
+        Ok(())
     }
 
     /// Canonical JSON: keys sorted, no spaces, floats in shortest form (`2.0`, `1.2`), ASCII.
@@ -81,36 +150,37 @@ impl Spec {
     /// What decoding yields.
     pub fn channels(&self) -> Channels {
         match self.steps[0] {
-            Step::Decode { channels } => channels,
+            Step::Decode { channels, .. } => channels,
             _ => unreachable!("a specification starts with decode"),
         }
     }
 
     /// Where boxes of an image of `source` height and width lie in the stored one.
     pub fn box_placement(&self, source: [usize; 2]) -> BoxPlacement {
-        match self.steps[1] {
+        let placement = self.steps.iter().find_map(|step| match *step {
             Step::Resize { height, width, mode, .. } => {
-                BoxPlacement::new(source, [height as usize, width as usize], mode)
+                Some(BoxPlacement::new(source, [height as usize, width as usize], mode))
             }
-            _ => unreachable!("resize is the second step of a specification"),
-        }
+            _ => None,
+        });
+        placement.expect("a specification has a resize")
     }
 
     /// (height, width, channels) of every stored image.
     pub fn output_shape(&self) -> (usize, usize, usize) {
-        match self.steps[1] {
-            Step::Resize { height, width, .. } => {
-                (height as usize, width as usize, self.channels().count())
-            }
-            _ => unreachable!("resize is the second step of a specification"),
-        }
+        let size = self.steps.iter().find_map(|step| match *step {
+            Step::Resize { height, width, .. } => Some((height as usize, width as usize)),
+            _ => None,
+        });
+        let (height, width) = size.expect("a specification has a resize");
+        (height, width, self.channels().count())
     }
 }
 
 fn check_order(steps: &[Step]) -> Result<()> {
     let increasing = steps.windows(2).all(|pair| pair[0].place() < pair[1].place());
-    let starts_right = steps.len() >= 2 && steps[0].place() == 0 && steps[1].place() == 1;
-    if increasing && starts_right {
+    let has = |name: &str| steps.iter().any(|step| step.name() == name);
+    if increasing && has("decode") && has("resize") {
         return Ok(());
     }
     let names: Vec<_> = steps.iter().map(Step::name).collect();
@@ -171,7 +241,7 @@ mod tests {
         let found = message(&GLAUCOMA.replace("\"uint8\"", "\"uint8\", \"mean\": 1"));
         assert!(found.contains("unknown field `mean`"), "{found}");
         let found = message(&GLAUCOMA.replace("\"uint8\"", "\"int7\""));
-        assert!(found.contains("unknown variant `int7`, expected `uint8`"), "{found}");
+        assert!(found.contains("unknown variant `int7`, expected one of `uint8`"), "{found}");
     }
 
     #[test]
@@ -207,7 +277,7 @@ mod tests {
             format!("{decode},{resize},{median},{median}"),
         ] {
             let found = message(&format!(r#"{{"steps":[{steps}],"dtype":"uint8"}}"#));
-            assert!(found.contains("steps must be in the order decode, resize"), "{found}");
+            assert!(found.contains("steps must be in the order decode, window"), "{found}");
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::WindowChoice;
 use crate::decode::Channels;
 use crate::error::{Error, Result};
 use crate::geometry::{Interpolation, ResizeMode};
@@ -14,6 +15,30 @@ const MAX_TILES: u32 = 256;
 /// decimal form has no exponent, so that Rust and Python write the same canonical JSON.
 const CLIP_RANGE: (f64, f64) = (0.01, 10_000.0);
 const GAMMA_RANGE: (f64, f64) = (0.01, 100.0);
+/// Window centres: far beyond 16-bit values with any rescale in use; as near to 0 as `CENTER_STEP`.
+const CENTER_MOST: f64 = 1e9;
+const CENTER_STEP: f64 = 0.001;
+const WINDOW_WIDTHS: (f64, f64) = (1.0, 1e9);
+
+/// Which frame of a multi-frame DICOM file is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FrameChoice {
+    /// The first one.
+    First,
+    /// The one in the middle, also without this key.
+    Middle,
+}
+
+/// A window without numbers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WindowMode {
+    /// The file's own window or its range of values.
+    Auto,
+    /// The stored values.
+    None,
+}
 
 /// One step with its parameters, as written in the specification.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -23,6 +48,21 @@ pub enum Step {
     Decode {
         /// Grey or RGB.
         channels: Channels,
+        /// Of multi-frame DICOM.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        frames: Option<FrameChoice>,
+    },
+    /// Grey values of DICOM and 16-bit files to grey levels: a mode, or center and width.
+    Window {
+        /// Auto or none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        mode: Option<WindowMode>,
+        /// In modality units.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        center: Option<f64>,
+        /// In modality units.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        width: Option<f64>,
     },
     /// To the size all images of the shard share.
     Resize {
@@ -59,6 +99,7 @@ impl Step {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Decode { .. } => "decode",
+            Self::Window { .. } => "window",
             Self::Resize { .. } => "resize",
             Self::Clahe { .. } => "clahe",
             Self::Gamma { .. } => "gamma",
@@ -66,14 +107,27 @@ impl Step {
         }
     }
 
+    /// What a window step asks for; nothing for other steps.
+    pub(super) fn window(&self) -> Option<WindowChoice> {
+        match *self {
+            Self::Window { mode: Some(WindowMode::Auto), .. } => Some(WindowChoice::Auto),
+            Self::Window { mode: Some(WindowMode::None), .. } => Some(WindowChoice::None),
+            Self::Window { center: Some(center), width: Some(width), .. } => {
+                Some(WindowChoice::Linear { center, width })
+            }
+            _ => None,
+        }
+    }
+
     /// The step's place in the fixed order.
     pub(super) fn place(&self) -> usize {
         match self {
             Self::Decode { .. } => 0,
-            Self::Resize { .. } => 1,
-            Self::Clahe { .. } => 2,
-            Self::Gamma { .. } => 3,
-            Self::Median { .. } => 4,
+            Self::Window { .. } => 1,
+            Self::Resize { .. } => 2,
+            Self::Clahe { .. } => 3,
+            Self::Gamma { .. } => 4,
+            Self::Median { .. } => 5,
         }
     }
 
@@ -81,6 +135,20 @@ impl Step {
     pub(super) fn validate(&self) -> Result<()> {
         match *self {
             Self::Decode { .. } => Ok(()),
+            Self::Window { mode: Some(_), center: None, width: None } => Ok(()),
+            Self::Window { mode: None, center: Some(center), width: Some(width) } => {
+                // 0, or far enough from it to be written without an exponent.
+                if center.abs() > CENTER_MOST || center != 0.0 && center.abs() < CENTER_STEP {
+                    return Err(Error::Spec(format!(
+                        "window.center must be 0 or from {CENTER_STEP} to {CENTER_MOST} in size, \
+                         got {center}"
+                    )));
+                }
+                in_range("window.width", width, WINDOW_WIDTHS.0, WINDOW_WIDTHS.1)
+            }
+            Self::Window { .. } => {
+                Err(Error::Spec("window needs a mode, or center and width".into()))
+            }
             Self::Resize { height, width, .. } => {
                 in_range("resize.height", height, 1, MAX_SIDE)?;
                 in_range("resize.width", width, 1, MAX_SIDE)

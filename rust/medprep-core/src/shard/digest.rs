@@ -2,6 +2,7 @@
 
 use sha2::{Digest, Sha256};
 
+use super::plan::PixelType;
 use crate::error::{Error, Result};
 
 /// A SHA-256.
@@ -53,6 +54,8 @@ pub struct SampleFields<'a> {
     pub caption: &'a str,
     /// (height, width, channels).
     pub shape: (usize, usize, usize),
+    /// Type of the values.
+    pub dtype: PixelType,
 }
 
 /// The leaf hash of a sample, its pixels given piece by piece.
@@ -74,9 +77,10 @@ impl LeafHasher {
         hasher.field(&fields.label.to_le_bytes());
         hasher.field(&boxes);
         hasher.field(fields.caption.as_bytes());
-        hasher.field(b"uint8");
+        hasher.field(fields.dtype.name().as_bytes());
         hasher.field(&shape);
-        hasher.0.update(sides.iter().product::<u64>().to_le_bytes());
+        let bytes = sides.iter().product::<u64>() * fields.dtype.bytes() as u64;
+        hasher.0.update(bytes.to_le_bytes());
         hasher
     }
 

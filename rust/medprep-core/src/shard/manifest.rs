@@ -235,7 +235,7 @@ impl Totals {
                 all
             }),
         };
-        let (channel_mean, channel_std) = moments.mean_and_std();
+        let (channel_mean, channel_std) = moments.mean_and_std(plan.image.dtype.unit());
         let splits = self.splits.into_iter().map(|(name, entry, _)| (name, entry));
         Manifest {
             schema: 1,
@@ -318,7 +318,7 @@ impl Moments {
         self.add_moments(&Self {
             pixels: u128::from(record.pixels),
             sum: record.sum.iter().map(|v| u128::from(*v)).collect(),
-            squares: record.sum_squares.iter().map(|v| u128::from(*v)).collect(),
+            squares: record.sum_squares.clone(),
         });
     }
 
@@ -330,17 +330,19 @@ impl Moments {
         }
     }
 
-    /// Population mean and deviation; the variance's numerator is an exact integer.
-    fn mean_and_std(&self) -> (Vec<f64>, Vec<f64>) {
+    /// Population mean and deviation in units of `1 / unit`; the variance's numerator is an exact
+    /// integer.
+    fn mean_and_std(&self, unit: f64) -> (Vec<f64>, Vec<f64>) {
         let n = self.pixels;
         let one = |(sum, squares): (&u128, &u128)| {
             if n == 0 {
                 return (0.0, 0.0);
             }
-            let mean = *sum as f64 / n as f64;
+            let mean = *sum as f64 / n as f64 / unit;
             // Cauchy-Schwarz keeps it from going below zero; a forged record must not panic.
-            let numerator = (n * squares).saturating_sub(sum * sum);
-            (mean, (numerator as f64).sqrt() / n as f64)
+            let product = n.saturating_mul(*squares);
+            let numerator = product.saturating_sub(sum.saturating_mul(*sum));
+            (mean, (numerator as f64).sqrt() / n as f64 / unit)
         };
         self.sum.iter().zip(&self.squares).map(one).unzip()
     }

@@ -33,7 +33,7 @@ pub use failure::Failure;
 pub use manifest::{MergeSummary, merge};
 pub use member::Compression;
 pub use npz::NpzWriter;
-pub use plan::{ImageShape, Plan, PlannedSample, PlannedShard, SampleLines};
+pub use plan::{ImageShape, PixelType, Plan, PlannedSample, PlannedShard, SampleLines};
 pub use reader::{Npz, NpzMember};
 pub use record::{Record, Row, is_done, record_path, shard_path};
 pub use row::{EncodedRow, RowEncoder, RowFields};

@@ -79,8 +79,66 @@ pub struct ImageShape {
     pub width: u32,
     /// 1 or 3.
     pub channels: u32,
-    /// `uint8`.
-    pub dtype: String,
+    /// Type of the values.
+    pub dtype: PixelType,
+}
+
+/// Type of the stored values.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PixelType {
+    /// 0..255.
+    #[default]
+    Uint8,
+    /// 0..65535, little-endian.
+    Uint16,
+    /// 0..1 in steps of 1/65535, little-endian.
+    Float32,
+}
+
+impl PixelType {
+    /// The name in plan, manifest and digest.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Uint8 => "uint8",
+            Self::Uint16 => "uint16",
+            Self::Float32 => "float32",
+        }
+    }
+
+    /// Bytes of a value.
+    pub fn bytes(self) -> usize {
+        match self {
+            Self::Uint8 => 1,
+            Self::Uint16 => 2,
+            Self::Float32 => 4,
+        }
+    }
+
+    /// NumPy's name of the type in a file.
+    pub(crate) fn descr(self) -> &'static str {
+        match self {
+            Self::Uint8 => "|u1",
+            Self::Uint16 => "<u2",
+            Self::Float32 => "<f4",
+        }
+    }
+
+    pub(crate) fn of_descr(descr: &str) -> Option<Self> {
+        [Self::Uint8, Self::Uint16, Self::Float32].into_iter().find(|t| t.descr() == descr)
+    }
+
+    /// What the whole numbers are divided by that exact sums are made of: those of float32 are
+    /// multiples of 1/65535.
+    pub(crate) fn unit(self) -> f64 {
+        if self == Self::Float32 { 65535.0 } else { 1.0 }
+    }
+
+    /// For serde: the type of all records before there were others is not written.
+    #[allow(clippy::trivially_copy_pass_by_ref)] // serde's signature
+    pub(crate) fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// One line of `plan-samples.jsonl`.
@@ -173,16 +231,17 @@ impl ImageShape {
     /// (height, width, channels), checked.
     ///
     /// # Errors
-    /// `Spec` when a side is 0, the channels are not 1 or 3, or the type is not `uint8`.
+    /// `Spec` when a side is 0 or the channels are not 1 or 3.
     pub fn validate(&self) -> Result<(usize, usize, usize)> {
         let Self { height, width, channels, dtype } = self;
         let sides_fit = (1..=1 << 16).contains(height) && (1..=1 << 16).contains(width);
-        if sides_fit && matches!(channels, 1 | 3) && dtype == "uint8" {
+        if sides_fit && matches!(channels, 1 | 3) {
             return Ok((*height as usize, *width as usize, *channels as usize));
         }
         Err(Error::Spec(format!(
-            "image must have sides from 1 to 65536, 1 or 3 channels and dtype uint8, \
-             got {height} x {width} x {channels} {dtype}"
+            "image must have sides from 1 to 65536 and 1 or 3 channels, \
+             got {height} x {width} x {channels} {}",
+            dtype.name()
         )))
     }
 }

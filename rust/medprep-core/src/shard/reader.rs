@@ -190,6 +190,7 @@ fn read_member(file: &File, entry: &Entry) -> Result<NpzMember, String> {
 fn item_bytes(descr: &str) -> Option<u64> {
     match descr {
         "|u1" => Some(1),
+        "<u2" => Some(2),
         "<f4" => Some(4),
         "<i8" => Some(8),
         _ => descr.strip_prefix("<U")?.parse::<u32>().ok().map(|chars| 4 * u64::from(chars)),

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::annotation::Attributes;
 use super::commit::storage;
 use super::failure::Failure;
-use super::plan::PlannedShard;
+use super::plan::{PixelType, PlannedShard};
 use crate::error::{Error, Result};
 
 /// Version of the record format.
@@ -40,12 +40,15 @@ pub struct Record {
     pub rows: Vec<Row>,
     /// What failed, in plan order.
     pub failures: Vec<Failure>,
-    /// Sum of all values, per channel.
+    /// Sum of all values, per channel; of float32 in units of 1/65535.
     pub sum: Vec<u64>,
     /// Sum of their squares, per channel.
-    pub sum_squares: Vec<u64>,
+    pub sum_squares: Vec<u128>,
     /// Values per channel.
     pub pixels: u64,
+    /// Type of the values; absent for uint8.
+    #[serde(default, skip_serializing_if = "PixelType::is_default")]
+    pub dtype: PixelType,
 }
 
 /// One stored sample.

@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::digest::{LeafHasher, SampleFields, hex};
 use super::member::Compression;
+use super::plan::PixelType;
 use super::reader::{Npz, NpzMember};
 use super::record::{Record, Row};
 use super::verify_annotations::{self, ReadAnnotations};
@@ -115,7 +116,7 @@ fn check_members(npz: &Npz, record: Option<&Record>, problems: &mut Problems) ->
     for member in &npz.members {
         let fits = verify_annotations::fits(member, rows).unwrap_or_else(|| {
             let (descr_fits, sides) = match member.name.as_str() {
-                "images.npy" => (member.descr == "|u1", 4),
+                "images.npy" => (PixelType::of_descr(&member.descr).is_some(), 4),
                 "labels.npy" => (member.descr == "<i8", 1),
                 _ => (member.descr.starts_with("<U") && member.item_bytes() > 0, 1),
             };
@@ -172,6 +173,7 @@ fn expected_members(record: &Record) -> Vec<NpzMember> {
     // Local header and NPY header take 128 bytes each in front of the first array.
     const IN_FRONT: u64 = 256;
     let values = record.pixels.saturating_mul(record.sum.len() as u64);
+    let values = values.saturating_mul(record.dtype.bytes() as u64);
     let row_bytes = values.checked_div(record.count).unwrap_or(0);
     let images_end = IN_FRONT.saturating_add(values);
     let member = |name: &str, descr: &str, shape: Vec<u64>, body_offset, body_bytes| NpzMember {
@@ -336,7 +338,8 @@ impl<'a> Content<'a> {
             return None;
         };
         let split = self.record.map_or("", |record| &record.split);
-        let fields = SampleFields { split, label: row.label, boxes: &boxes, caption, shape };
+        let dtype = PixelType::of_descr(&self.member.descr).unwrap_or_default();
+        let fields = SampleFields { split, label: row.label, boxes: &boxes, caption, shape, dtype };
         Some(LeafHasher::new(&fields))
     }
 

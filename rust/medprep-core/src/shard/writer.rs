@@ -79,7 +79,8 @@ impl ShardWriter {
 
     /// The encoder for this shard's rows.
     pub fn encoder(&self) -> RowEncoder {
-        RowEncoder::new(&self.header.shard.split, self.shape, self.header.compression)
+        let ShardHeader { shard, image, compression, .. } = &self.header;
+        RowEncoder::new(&shard.split, self.shape, image.dtype, *compression)
     }
 
     /// The file that the payloads of placed rows are written to.
@@ -142,6 +143,11 @@ impl ShardWriter {
                 self.shape
             )));
         }
+        let bytes = shape.0 * shape.1 * shape.2 * self.header.image.dtype.bytes();
+        if pixels.len() != bytes {
+            let dtype = self.header.image.dtype.name();
+            return Err(Error::Spec(format!("image must be of dtype {dtype}")));
+        }
         if sample.split != self.header.shard.split {
             let (split, found) = (&self.header.shard.split, &sample.split);
             return Err(Error::Spec(format!("sample must be of split {split:?}, got {found:?}")));
@@ -198,6 +204,7 @@ impl ShardWriter {
             failures: self.failures,
             sum: self.sums.sum[..channels].to_vec(),
             sum_squares: self.sums.squares[..channels].to_vec(),
+            dtype: self.header.image.dtype,
         };
         write_atomic(&path, record.to_json().as_bytes())?;
         Ok(record)
@@ -206,7 +213,8 @@ impl ShardWriter {
     fn write_arrays(&mut self) -> Result<()> {
         let count = self.rows.len() as u64;
         let (height, width, channels) = self.shape;
-        self.npz.end_member("|u1", &[count, height as u64, width as u64, channels as u64])?;
+        let descr = self.header.image.dtype.descr();
+        self.npz.end_member(descr, &[count, height as u64, width as u64, channels as u64])?;
         let labels = self.rows.iter().map(|row| row.label.to_le_bytes());
         self.npz.array("labels.npy", "<i8", &[count], labels)?;
         let ids = self.rows.iter().map(|row| row.id.as_str());

@@ -5,8 +5,69 @@
 
 use std::ops::Range;
 
-use crate::ImageU8;
 use crate::geometry::placement::Placement;
+use crate::image::Image;
+
+/// What OpenCV does differently for 8 and 16 bits.
+pub(in super::super) trait Value: Copy + Default {
+    /// The value as a number.
+    fn number(self) -> f32;
+    /// Rounded to even and saturated.
+    fn rounded(number: f32) -> Self;
+    /// The sum over every `step`-th value of the rows of a block.
+    fn block_sum<'a>(rows: impl Iterator<Item = &'a [Self]>, step: usize) -> f32
+    where
+        Self: 'a;
+    /// The mean of 2 x 2, rounded half up.
+    fn mean_of_4(sum: f32) -> Self;
+}
+
+impl Value for u8 {
+    fn number(self) -> f32 {
+        f32::from(self)
+    }
+
+    fn rounded(number: f32) -> Self {
+        number.round_ties_even() as Self
+    }
+
+    /// Whole numbers, converted once.
+    fn block_sum<'a>(rows: impl Iterator<Item = &'a [Self]>, step: usize) -> f32 {
+        rows.flat_map(|row| row.iter().step_by(step)).map(|&v| u64::from(v)).sum::<u64>() as f32
+    }
+
+    fn mean_of_4(sum: f32) -> Self {
+        ((sum as u32 + 2) >> 2) as Self
+    }
+}
+
+impl Value for u16 {
+    fn number(self) -> f32 {
+        f32::from(self)
+    }
+
+    fn rounded(number: f32) -> Self {
+        number.round_ties_even() as Self
+    }
+
+    /// Floats, four values at a time: that is where sums above 2^24 round.
+    fn block_sum<'a>(rows: impl Iterator<Item = &'a [Self]>, step: usize) -> f32 {
+        let mut values = rows.flat_map(|row| row.iter().step_by(step)).map(|&v| u32::from(v));
+        let mut sum = 0.0;
+        loop {
+            let four = [values.next(), values.next(), values.next(), values.next()];
+            if let [Some(a), Some(b), Some(c), Some(d)] = four {
+                sum += (a + b + c + d) as f32;
+            } else {
+                return four.into_iter().flatten().fold(sum, |sum, value| sum + value as f32);
+            }
+        }
+    }
+
+    fn mean_of_4(sum: f32) -> Self {
+        ((sum as u32 + 2) >> 2) as Self
+    }
+}
 
 /// Memory reused from image to image.
 #[derive(Debug, Default)]
@@ -70,9 +131,9 @@ impl Axis {
 }
 
 /// Shrinks by any ratio >= 1 on both axes.
-pub(in super::super) fn resize(
-    src: &ImageU8,
-    dst: &mut ImageU8,
+pub(in super::super) fn resize<T: Value>(
+    src: &Image<T>,
+    dst: &mut Image<T>,
     [rows, columns]: [Placement; 2],
     [scale_y, scale_x]: [f64; 2],
     scratch: &mut Scratch,
@@ -90,9 +151,9 @@ pub(in super::super) fn resize(
             // Neighbouring target rows share a source row at their border: summed once.
             if summed_row != Some(tap.source) {
                 if channels == 1 {
-                    sum_row::<1>(src.row(tap.source), &scratch.columns, row);
+                    sum_row::<T, 1>(src.row(tap.source), &scratch.columns, row);
                 } else {
-                    sum_row::<3>(src.row(tap.source), &scratch.columns, row);
+                    sum_row::<T, 3>(src.row(tap.source), &scratch.columns, row);
                 }
                 summed_row = Some(tap.source);
             }
@@ -103,28 +164,28 @@ pub(in super::super) fn resize(
         }
         let out = &mut dst.row_mut(rows.at + i)[columns.at * channels..][..len];
         for (out, &sum) in out.iter_mut().zip(&*sum) {
-            *out = sum.round_ties_even() as u8;
+            *out = T::rounded(sum);
         }
     }
 }
 
-fn sum_row<const CHANNELS: usize>(src: &[u8], columns: &Axis, out: &mut [f32]) {
+fn sum_row<T: Value, const CHANNELS: usize>(src: &[T], columns: &Axis, out: &mut [f32]) {
     let pixels = src.as_chunks::<CHANNELS>().0;
     for (out, taps) in out.as_chunks_mut::<CHANNELS>().0.iter_mut().zip(columns.iter()) {
         let mut sums = [0.0_f32; CHANNELS];
         for tap in taps {
             for (sum, &value) in sums.iter_mut().zip(&pixels[tap.source]) {
-                *sum += f32::from(value) * tap.weight;
+                *sum += value.number() * tap.weight;
             }
         }
         *out = sums;
     }
 }
 
-/// Shrinks by whole ratios: integer block sums; 2 x 2 rounds half up, the others half to even.
-pub(in super::super) fn resize_whole_ratio(
-    src: &ImageU8,
-    dst: &mut ImageU8,
+/// Shrinks by whole ratios: block sums; 2 x 2 rounds half up, the others half to even.
+pub(in super::super) fn resize_whole_ratio<T: Value>(
+    src: &Image<T>,
+    dst: &mut Image<T>,
     [rows, columns]: [Placement; 2],
     [ratio_y, ratio_x]: [usize; 2],
 ) {
@@ -135,18 +196,13 @@ pub(in super::super) fn resize_whole_ratio(
         let out = &mut dst.row_mut(rows.at + i)[columns.at * channels..];
         for (j, x) in columns.wanted().enumerate() {
             for channel in 0..channels {
-                let mut sum = 0_u64;
-                for source_y in y * ratio_y..(y + 1) * ratio_y {
-                    let block = &src.row(source_y)[x * ratio_x * channels..][..ratio_x * channels];
-                    for &value in block.iter().skip(channel).step_by(channels) {
-                        sum += u64::from(value);
-                    }
-                }
-                out[j * channels + channel] = if is_2x2 {
-                    ((sum + 2) >> 2) as u8
-                } else {
-                    (sum as f32 * inverse_area).round_ties_even() as u8
-                };
+                let block = (y * ratio_y..(y + 1) * ratio_y).map(|source_y| {
+                    &src.row(source_y)[x * ratio_x * channels + channel..]
+                        [..(ratio_x - 1) * channels + 1]
+                });
+                let sum = T::block_sum(block, channels);
+                out[j * channels + channel] =
+                    if is_2x2 { T::mean_of_4(sum) } else { T::rounded(sum * inverse_area) };
             }
         }
     }

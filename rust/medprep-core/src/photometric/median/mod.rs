@@ -6,7 +6,7 @@ mod vector;
 
 use super::check::check_shape;
 use crate::cpu::Cpu;
-use crate::{ImageU8, Result};
+use crate::{ImageU8, ImageU16, Result};
 
 /// Replaces every value by the median of its 3 x 3 neighbourhood; the border is replicated.
 ///
@@ -23,6 +23,21 @@ pub fn median3_into(src: &ImageU8, dst: &mut ImageU8) -> Result<()> {
     for y in 0..height {
         let rows = [src.row(y.saturating_sub(1)), src.row(y), src.row((y + 1).min(height - 1))];
         median3_row(cpu, rows, channels, dst.row_mut(y));
+    }
+    Ok(())
+}
+
+/// [`median3_into`] of 16-bit values.
+///
+/// # Errors
+/// `Step` unless `src` has one or three channels and at least one pixel.
+pub fn median3_wide_into(src: &ImageU16, dst: &mut ImageU16) -> Result<()> {
+    check_shape("median", src, &[1, 3])?;
+    let (height, width, channels) = src.shape();
+    dst.reshape(height, width, channels);
+    for y in 0..height {
+        let rows = [src.row(y.saturating_sub(1)), src.row(y), src.row((y + 1).min(height - 1))];
+        scalar::row(rows, channels, dst.row_mut(y));
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! The definition of a row: the median of nine by a network.
 
 /// The medians of the middle one of three rows of `channels` interleaved values.
-pub(super) fn row(rows: [&[u8]; 3], channels: usize, out: &mut [u8]) {
+pub(super) fn row<T: Copy + Ord>(rows: [&[T]; 3], channels: usize, out: &mut [T]) {
     let last = out.len() - channels;
     ends(rows, channels, out);
     if last > channels {
@@ -10,7 +10,7 @@ pub(super) fn row(rows: [&[u8]; 3], channels: usize, out: &mut [u8]) {
 }
 
 /// The first and the last pixel, whose neighbour outside is themselves.
-pub(super) fn ends(rows: [&[u8]; 3], channels: usize, out: &mut [u8]) {
+pub(super) fn ends<T: Copy + Ord>(rows: [&[T]; 3], channels: usize, out: &mut [T]) {
     let last = out.len() - channels;
     for i in 0..channels {
         out[i] = median_at(rows, [i, i, (i + channels).min(last + i)]);
@@ -19,12 +19,12 @@ pub(super) fn ends(rows: [&[u8]; 3], channels: usize, out: &mut [u8]) {
     }
 }
 
-fn median_at(rows: [&[u8]; 3], columns: [usize; 3]) -> u8 {
+fn median_at<T: Copy + Ord>(rows: [&[T]; 3], columns: [usize; 3]) -> T {
     median9(rows.map(|row| columns.map(|i| row[i])))
 }
 
 /// All columns but the first and the last; written so that the compiler vectorises it.
-fn inside(rows: [&[u8]; 3], channels: usize, out: &mut [u8]) {
+fn inside<T: Copy + Ord>(rows: [&[T]; 3], channels: usize, out: &mut [T]) {
     let len = out.len();
     let inside = len - 2 * channels;
     let [up, mid, down] = rows
@@ -36,7 +36,7 @@ fn inside(rows: [&[u8]; 3], channels: usize, out: &mut [u8]) {
 
 /// The median of nine: of the largest minimum, the median middle and the smallest maximum of
 /// the sorted columns.
-fn median9(rows: [[u8; 3]; 3]) -> u8 {
+fn median9<T: Copy + Ord>(rows: [[T; 3]; 3]) -> T {
     let column = |x: usize| sort3(rows[0][x], rows[1][x], rows[2][x]);
     let (l, m, r) = (column(0), column(1), column(2));
     let low = l.0.max(m.0).max(r.0);
@@ -45,7 +45,7 @@ fn median9(rows: [[u8; 3]; 3]) -> u8 {
     sort3(low, middle, high).1
 }
 
-fn sort3(a: u8, b: u8, c: u8) -> (u8, u8, u8) {
+fn sort3<T: Copy + Ord>(a: T, b: T, c: T) -> (T, T, T) {
     let (low, high) = (a.min(b), a.max(b));
     (low.min(c), low.max(high.min(c)), high.max(c))
 }

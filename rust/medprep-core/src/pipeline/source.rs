@@ -1,0 +1,239 @@
+//! One encoded image on its way to pixels: plain decoding, or through a window.
+
+use super::FrameChoice;
+use super::show::{ShowScratch, WindowChoice, show_into, show_u16_into};
+use crate::decode::dicom::{self, Frames, Values, decode_frames_into};
+use crate::decode::{
+    self, Channels, DecodeOptions, Decoded, Format, decode_into, decode_wide_into, grey_of_rgb,
+    grey_of_wide_rgb, probe,
+};
+use crate::image::Image;
+use crate::photometric::{Window, WindowFunction};
+use crate::{ImageU8, ImageU16, Result};
+
+/// An encoded image and how to read it.
+pub(super) struct Source<'a> {
+    pub(super) data: &'a [u8],
+    pub(super) channels: Channels,
+    pub(super) frames: Frames,
+    /// The window step; DICOM is shown by [`WindowChoice::Auto`] without one.
+    pub(super) window: Option<WindowChoice>,
+    pub(super) options: &'a DecodeOptions,
+}
+
+/// Memory reused from image to image.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    /// Grey values in front of a window.
+    values: ImageU16,
+    /// 8-bit pixels on their way to another type or another number of channels.
+    narrow: ImageU8,
+    wide: ImageU16,
+    dicom: dicom::Scratch,
+    stored: Values,
+    tables: ShowScratch,
+}
+
+/// Bits of a pixel value, with what yields them.
+pub(super) trait Depth: Copy + Default {
+    fn decode(
+        source: &Source,
+        scratch: &mut decode::Scratch,
+        out: &mut Image<Self>,
+    ) -> Result<Decoded>;
+    /// Shows the first of the decoded frames.
+    fn show(
+        decoded: &dicom::Decoded,
+        values: &Values,
+        choice: WindowChoice,
+        tables: &mut ShowScratch,
+        out: &mut Image<Self>,
+    ) -> Result<()>;
+    fn level(window: &Window, value: f64) -> Self;
+    fn grey(rgb: [Self; 3]) -> Self;
+    /// Memory for an image of another number of channels.
+    fn spare(held: &mut Held) -> &mut Image<Self>;
+}
+
+impl Depth for u8 {
+    fn decode(
+        source: &Source,
+        scratch: &mut decode::Scratch,
+        out: &mut ImageU8,
+    ) -> Result<Decoded> {
+        decode_into(source.data, source.channels, source.options, scratch, out)
+    }
+
+    fn show(
+        decoded: &dicom::Decoded,
+        values: &Values,
+        choice: WindowChoice,
+        tables: &mut ShowScratch,
+        out: &mut ImageU8,
+    ) -> Result<()> {
+        show_into(decoded, values, 0, choice, tables, out)
+    }
+
+    fn level(window: &Window, value: f64) -> Self {
+        window.level(value)
+    }
+
+    fn grey(rgb: [Self; 3]) -> Self {
+        grey_of_rgb(rgb)
+    }
+
+    fn spare(held: &mut Held) -> &mut ImageU8 {
+        &mut held.narrow
+    }
+}
+
+impl Depth for u16 {
+    fn decode(
+        source: &Source,
+        scratch: &mut decode::Scratch,
+        out: &mut ImageU16,
+    ) -> Result<Decoded> {
+        decode_wide_into(source.data, source.channels, source.options, scratch, out)
+    }
+
+    fn show(
+        decoded: &dicom::Decoded,
+        values: &Values,
+        choice: WindowChoice,
+        tables: &mut ShowScratch,
+        out: &mut ImageU16,
+    ) -> Result<()> {
+        show_u16_into(decoded, values, 0, choice, tables, out)
+    }
+
+    fn level(window: &Window, value: f64) -> Self {
+        window.level_u16(value)
+    }
+
+    fn grey(rgb: [Self; 3]) -> Self {
+        grey_of_wide_rgb(rgb)
+    }
+
+    fn spare(held: &mut Held) -> &mut ImageU16 {
+        &mut held.wide
+    }
+}
+
+impl Source<'_> {
+    /// As the decode step says.
+    pub(super) fn read_as(&mut self, channels: Channels, frames: Option<FrameChoice>) {
+        self.channels = channels;
+        self.frames = match frames {
+            Some(FrameChoice::First) => Frames::First,
+            Some(FrameChoice::Middle) | None => Frames::Middle,
+        };
+    }
+
+    /// Decodes, through a window if the file is grey and there is one to go through.
+    pub(super) fn decode<T: Depth>(
+        &self,
+        scratch: &mut decode::Scratch,
+        held: &mut Held,
+        out: &mut Image<T>,
+    ) -> Result<Decoded> {
+        match self.decode_windowed(scratch, held, out)? {
+            Some(decoded) => Ok(decoded),
+            None => T::decode(self, scratch, out),
+        }
+    }
+
+    /// Nothing when the file goes through no window.
+    pub(super) fn decode_windowed<T: Depth>(
+        &self,
+        scratch: &mut decode::Scratch,
+        held: &mut Held,
+        out: &mut Image<T>,
+    ) -> Result<Option<Decoded>> {
+        if Format::of(self.data)? == Format::Dicom {
+            self.decode_dicom(held, out)?;
+            return Ok(Some(Decoded::default()));
+        }
+        let choice = match self.window {
+            None | Some(WindowChoice::None) => return Ok(None),
+            Some(choice) => choice,
+        };
+        let found = probe(self.data)?;
+        let is_wide = found.bit_depth == 16;
+        // Colour has no window, and 8-bit values are the range of what they show.
+        if found.channels > 2 || !is_wide && choice == WindowChoice::Auto {
+            return Ok(None);
+        }
+        let Held { values, narrow, .. } = &mut *held;
+        let decoded = if is_wide {
+            decode_wide_into(self.data, Channels::Grey, self.options, scratch, values)?
+        } else {
+            let decoded = decode_into(self.data, Channels::Grey, self.options, scratch, narrow)?;
+            values.reshape(narrow.height(), narrow.width(), 1);
+            for (value, &byte) in values.data_mut().iter_mut().zip(narrow.data()) {
+                *value = u16::from(byte);
+            }
+            decoded
+        };
+        let mut grey = std::mem::take(T::spare(held));
+        window_grey(&held.values, choice, &mut grey)?;
+        self.to_channels(&mut grey, out);
+        *T::spare(held) = grey;
+        Ok(Some(decoded))
+    }
+
+    fn decode_dicom<T: Depth>(&self, held: &mut Held, out: &mut Image<T>) -> Result<()> {
+        let mut shown = std::mem::take(T::spare(held));
+        let Held { dicom, stored, tables, .. } = held;
+        let limits = &self.options.limits;
+        let decoded = decode_frames_into(self.data, self.frames, limits, dicom, stored)?;
+        let choice = self.window.unwrap_or_default();
+        T::show(&decoded, stored, choice, tables, &mut shown)?;
+        self.to_channels(&mut shown, out);
+        *T::spare(held) = shown;
+        Ok(())
+    }
+
+    /// Grey becomes RGB by repetition, RGB grey by OpenCV's weights.
+    fn to_channels<T: Depth>(&self, image: &mut Image<T>, out: &mut Image<T>) {
+        let (height, width, channels) = image.shape();
+        let wanted = self.channels.count();
+        if channels == wanted {
+            std::mem::swap(image, out);
+            return;
+        }
+        out.reshape(height, width, wanted);
+        if wanted == 3 {
+            for (out, &value) in out.data_mut().as_chunks_mut::<3>().0.iter_mut().zip(image.data())
+            {
+                *out = [value; 3];
+            }
+        } else {
+            let pixels = image.data().as_chunks::<3>().0;
+            for (out, &rgb) in out.data_mut().iter_mut().zip(pixels) {
+                *out = T::grey(rgb);
+            }
+        }
+    }
+}
+
+/// The values of a grey image that is no DICOM through a window; `Auto` is its own range.
+fn window_grey<T: Depth>(
+    values: &ImageU16,
+    choice: WindowChoice,
+    out: &mut Image<T>,
+) -> Result<()> {
+    let (low, high) =
+        values.data().iter().fold((u16::MAX, 0), |(low, high), &v| (low.min(v), high.max(v)));
+    let window = match choice {
+        WindowChoice::Linear { center, width } => {
+            Window::new(center, width, WindowFunction::Linear)?
+        }
+        _ => Window::of_range(low.into(), high.into()),
+    };
+    let table: Vec<T> = (low..=high).map(|value| T::level(&window, value.into())).collect();
+    out.reshape(values.height(), values.width(), 1);
+    for (out, &value) in out.data_mut().iter_mut().zip(values.data()) {
+        *out = table[usize::from(value - low)];
+    }
+    Ok(())
+}
