@@ -5,8 +5,7 @@ use std::path::{Path, PathBuf};
 
 use medprep_core::shard::{
     Annotations, Compression, ImageShape, Npz, PixelType, PlannedBox, PlannedSample, PlannedShard,
-    Problem,
-    Record, ShardHeader, ShardWriter, shard_path, verify_shard,
+    Problem, Record, ShardHeader, ShardWriter, shard_path, verify_shard,
 };
 
 const SHAPE: (usize, usize, usize) = (3, 4, 3);
