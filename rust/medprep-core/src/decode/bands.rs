@@ -1,17 +1,22 @@
 //! Images decoded a few rows at a time, for consumers that shrink them at once.
 
-use super::{Channels, DecodeOptions, Format, Scratch, jpeg};
+use super::{Channels, DecodeOptions, Format, Scratch, jpeg, png};
 use crate::Result;
 
 /// Rows of a band: two rows of the largest MCUs, a few percent of the second cache.
 const BAND_ROWS: usize = 16;
 
-/// A file that may be decoded in bands of rows: an upright JPEG.
+/// A file that may be decoded in bands of rows: an upright JPEG, or an upright 8-bit PNG.
 pub struct Bands<'a> {
     data: &'a [u8],
-    header: jpeg::Header,
+    header: Header,
     channels: Channels,
     options: &'a DecodeOptions,
+}
+
+enum Header {
+    Jpeg(jpeg::Header),
+    Png(png::Header),
 }
 
 impl<'a> Bands<'a> {
@@ -24,21 +29,37 @@ impl<'a> Bands<'a> {
         channels: Channels,
         options: &'a DecodeOptions,
     ) -> Result<Option<Self>> {
-        if Format::of(data)? != Format::Jpeg {
-            return Ok(None);
-        }
-        let header = jpeg::Header::read(data)?;
-        jpeg::Source::check(data, &header, channels, options)?;
-        let is_upright = header.orientation == 1;
-        Ok(is_upright.then_some(Self { data, header, channels, options }))
+        let (header, is_fit) = match Format::of(data)? {
+            Format::Jpeg => {
+                let header = jpeg::Header::read(data)?;
+                jpeg::Source::check(data, &header, channels, options)?;
+                let is_upright = header.orientation == 1;
+                (Header::Jpeg(header), is_upright)
+            }
+            Format::Png => {
+                let header = png::Header::read(data)?;
+                let source = png::Source::check(data, &header, channels, options)?;
+                let is_fit = header.orientation == 1 && source.has_bands();
+                (Header::Png(header), is_fit)
+            }
+            Format::Tiff | Format::WebP | Format::Gif | Format::Bmp | Format::Dicom => {
+                return Ok(None);
+            }
+        };
+        Ok(is_fit.then_some(Self { data, header, channels, options }))
     }
 
     /// Height, width and channels of the decoded image.
     pub fn shape(&self) -> [usize; 3] {
-        [self.header.height as usize, self.header.width as usize, self.channels.count()]
+        let (height, width) = match &self.header {
+            Header::Jpeg(header) => (header.height, header.width),
+            Header::Png(header) => (header.height, header.width),
+        };
+        [height as usize, width as usize, self.channels.count()]
     }
 
-    /// Decodes from top to bottom; `sink` gets whole rows and the bytes per row.
+    /// Decodes from top to bottom; `sink` gets whole rows and the bytes from one
+    /// row to the next, which may be more than those of a row.
     ///
     /// False when the file turned out to be damaged or of another kind, perhaps after some bands:
     /// then these are to be dropped, and [`super::decode_into`] has the last word.
@@ -51,7 +72,16 @@ impl<'a> Bands<'a> {
         sink: &mut dyn FnMut(&[u8], usize),
     ) -> Result<bool> {
         let Self { data, header, channels, options } = self;
-        let source = jpeg::Source::check(data, header, *channels, options)?;
-        jpeg::decode_bands(&source, &mut scratch.jpeg, &mut scratch.band, BAND_ROWS, sink)
+        match header {
+            Header::Jpeg(header) => {
+                let source = jpeg::Source::check(data, header, *channels, options)?;
+                let Scratch { jpeg, band, .. } = scratch;
+                jpeg::decode_bands(&source, jpeg, band, BAND_ROWS, sink)
+            }
+            Header::Png(header) => {
+                let source = png::Source::check(data, header, *channels, options)?;
+                png::decode_bands(&source, &mut scratch.png, sink)
+            }
+        }
     }
 }

@@ -75,8 +75,7 @@ pub struct Decoded {
 pub struct Scratch {
     /// Pixels before the EXIF orientation is applied.
     stored: ImageU8,
-    /// A row as the PNG file stores it; all rows when it is interlaced.
-    row: Vec<u8>,
+    png: png::Scratch,
     jpeg: jpeg_sequential::Scratch,
     /// Rows on their way to a consumer of [`Bands`].
     band: Vec<u8>,
@@ -85,6 +84,8 @@ pub struct Scratch {
     /// 8-bit pixels before they are widened.
     narrow: ImageU8,
     tiff: tiff::Scratch,
+    /// A row, or all of them, as a WebP or 16-bit PNG file stores it.
+    row: Vec<u8>,
 }
 
 /// Decodes an image file into `out`, upright (EXIF orientation applied), 8 bits a value.
@@ -116,9 +117,10 @@ pub fn decode_into(
         }
         Format::Png => {
             let header = png::Header::read(data)?;
-            let Scratch { stored, row, .. } = scratch;
+            let source = png::Source::check(data, &header, channels, options)?;
+            let Scratch { stored, png, .. } = scratch;
             decode_upright(header.orientation, stored, out, |stored| {
-                png::decode(data, &header, channels, options, row, stored)
+                png::decode(&source, png, stored)
             })?;
             Ok(Decoded::default())
         }

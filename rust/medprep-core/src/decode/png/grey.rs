@@ -43,23 +43,22 @@ pub(super) struct Gamma16 {
 }
 
 impl ToGrey {
-    pub(super) fn new(info: &Info) -> Self {
-        let gamma = match (info.srgb, info.gama_chunk) {
-            (Some(_), _) => GAMMA_SRGB,
-            (None, Some(gamma)) if (1..=i32::MAX as u32).contains(&gamma.into_scaled()) => {
-                gamma.into_scaled()
-            }
-            _ => GAMMA_ONE,
-        };
-        if !is_significant(gamma) {
+    pub(super) fn of_info(info: &Info) -> Self {
+        let gamma = info.gama_chunk.map(|gamma| gamma.into_scaled());
+        if info.bit_depth != ::png::BitDepth::Sixteen {
+            return Self::of_8_bits(info.srgb.is_some(), gamma);
+        }
+        let Some(exponents) = exponents(info.srgb.is_some(), gamma) else {
             return Self::Plain;
-        }
-        if info.bit_depth == ::png::BitDepth::Sixteen {
-            let bits = info.sbit.as_deref().and_then(|bits| bits.iter().take(3).max()).copied();
-            Self::Gamma16(Box::new(Gamma16::new(Exponents::new(gamma), bits.unwrap_or(0))))
-        } else {
-            Self::Gamma8(Box::new(Gamma8::new(Exponents::new(gamma))))
-        }
+        };
+        let bits = info.sbit.as_deref().and_then(|bits| bits.iter().take(3).max()).copied();
+        Self::Gamma16(Box::new(Gamma16::new(exponents, bits.unwrap_or(0))))
+    }
+
+    /// For files with 8 bits a value or less; `gamma` is that of gAMA, in 1/100,000.
+    pub(super) fn of_8_bits(is_srgb: bool, gamma: Option<u32>) -> Self {
+        exponents(is_srgb, gamma)
+            .map_or(Self::Plain, |exponents| Self::Gamma8(Box::new(Gamma8::new(exponents))))
     }
 
     pub(super) fn of_rgb8(&self, [r, g, b]: [u8; 3]) -> u8 {
@@ -98,6 +97,16 @@ impl ToGrey {
         };
         (value >> 8) as u8
     }
+}
+
+/// What the colour chunks ask for; nothing when values are mixed as they are.
+fn exponents(is_srgb: bool, gamma: Option<u32>) -> Option<Exponents> {
+    let gamma = match gamma {
+        _ if is_srgb => GAMMA_SRGB,
+        Some(gamma) if (1..=i32::MAX as u32).contains(&gamma) => gamma,
+        _ => GAMMA_ONE,
+    };
+    is_significant(gamma).then(|| Exponents::new(gamma))
 }
 
 /// The exponents of a file gamma; the screen gamma is its reciprocal, rounded.

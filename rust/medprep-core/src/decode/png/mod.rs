@@ -1,109 +1,102 @@
-//! PNG through the crate `png`, converted to 8 bits as libpng converts for OpenCV.
+//! PNG, converted to 8 bits as libpng converts for OpenCV.
+//!
+//! Plain 8-bit files, which is nearly all of them, are inflated in one go (`whole`, `unfilter`).
+//! All others, and whatever looks wrong, go through the crate `png` from the start (`careful`),
+//! which tells kinds of damage apart.
 
+mod careful;
 mod chunks;
 mod grey;
 mod pixels;
+#[cfg(test)]
+mod tests;
+mod unfilter;
+mod whole;
 mod wide;
 
-use ::png::{
-    BitDepth, ColorType, DecodeOptions as PngOptions, Decoder, DecodingError, Transformations,
-};
-
 pub(super) use chunks::Header;
-use grey::ToGrey;
-use pixels::Layout;
 pub(super) use wide::decode_wide;
 
-use super::error::damaged;
 use super::guard::catch_panic;
 use super::{Channels, DecodeOptions};
-use crate::error::Error;
-use crate::{ImageU8, Result};
+use crate::{Cpu, ImageU8, Result};
 
 const FORMAT: &str = "PNG";
 
+/// Memory reused from image to image.
+#[derive(Debug, Default)]
+pub(super) struct Scratch {
+    whole: whole::Scratch,
+    /// A row as the file stores it; all rows when it is interlaced.
+    row: Vec<u8>,
+}
+
+/// Everything about one PNG its decoders need.
+#[derive(Clone, Copy)]
+pub(super) struct Source<'a> {
+    data: &'a [u8],
+    header: &'a Header,
+    channels: Channels,
+    options: &'a DecodeOptions,
+}
+
+impl<'a> Source<'a> {
+    /// Refuses images over the limits.
+    pub(super) fn check(
+        data: &'a [u8],
+        header: &'a Header,
+        channels: Channels,
+        options: &'a DecodeOptions,
+    ) -> Result<Self> {
+        options.limits.check_image(header.height, header.width, channels.count())?;
+        Ok(Self { data, header, channels, options })
+    }
+
+    /// Whether [`decode_bands`] may succeed.
+    pub(super) fn has_bands(&self) -> bool {
+        whole::covers(self.header)
+    }
+}
+
 /// Decodes into `out` as stored (no orientation).
-///
-/// `row` is memory for one row, or for the whole raw image when it is interlaced.
-pub(super) fn decode(
-    data: &[u8],
-    header: &Header,
-    channels: Channels,
-    options: &DecodeOptions,
-    row: &mut Vec<u8>,
-    out: &mut ImageU8,
-) -> Result<()> {
-    options.limits.check_image(header.height, header.width, channels.count())?;
-    catch_panic(FORMAT, || decode_guarded(data, header, channels, options, row, out))
-}
-
-fn decode_guarded(
-    data: &[u8],
-    header: &Header,
-    channels: Channels,
-    options: &DecodeOptions,
-    row: &mut Vec<u8>,
-    out: &mut ImageU8,
-) -> Result<()> {
-    let mut settings = PngOptions::default();
-    settings.set_ignore_text_chunk(true);
-    settings.set_ignore_iccp_chunk(true);
-    // Off by default; libpng checks it, and it is the only proof that the pixels are whole.
-    settings.set_ignore_adler32(false);
-    let mut decoder = Decoder::new_with_options(std::io::Cursor::new(data), settings);
-    decoder.set_transformations(Transformations::IDENTITY);
-    decoder.set_limits(::png::Limits {
-        bytes: usize::try_from(options.limits.max_bytes).unwrap_or(usize::MAX),
-    });
-    let mut reader = decoder.read_info().map_err(|e| to_error(&e))?;
-    let info = reader.info();
-    let layout = Layout::new(info)?;
-    let to_grey = match (channels, info.color_type) {
-        (Channels::Grey, ColorType::Rgb | ColorType::Rgba | ColorType::Indexed) => {
-            Some(ToGrey::new(info))
-        }
-        _ => None,
-    };
-    let row_len = reader
-        .output_line_size(header.width)
-        .ok_or_else(|| damaged(FORMAT, "a row is larger than the address space"))?;
+pub(super) fn decode(source: &Source, scratch: &mut Scratch, out: &mut ImageU8) -> Result<()> {
+    let Source { data, header, channels, options } = *source;
     let (height, width) = (header.height as usize, header.width as usize);
-    let is_plain = layout.depth == BitDepth::Eight
-        && matches!(
-            (channels, layout.color),
-            (Channels::Grey, ColorType::Grayscale) | (Channels::Rgb, ColorType::Rgb)
-        );
-    out.reshape(height, width, channels.count());
-    if header.interlaced {
-        // Passes are scattered over the whole image, so the raw image is held as well.
-        options.limits.check_image(header.height, 1, row_len)?;
-        // Zeros: the crate merges pixels of less than 8 bits into what is there.
-        row.clear();
-        row.resize(height * row_len, 0);
-        reader.next_frame(row).map_err(|e| to_error(&e))?;
-        for (y, raw) in row.chunks_exact(row_len).enumerate() {
-            layout.convert_row(raw, to_grey.as_ref(), channels, out.row_mut(y));
+    let mut y = 0;
+    let mut copy = |rows: &[u8], stride: usize| {
+        if y == 0 {
+            out.reshape(height, width, channels.count());
         }
-    } else if is_plain {
-        for y in 0..height {
-            reader.read_row(out.row_mut(y)).map_err(|e| to_error(&e))?;
+        for row in rows.chunks(stride) {
+            let out = out.row_mut(y);
+            out.copy_from_slice(&row[..out.len()]);
+            y += 1;
         }
-    } else {
-        row.resize(row_len, 0);
-        for y in 0..height {
-            reader.read_row(row).map_err(|e| to_error(&e))?;
-            layout.convert_row(row, to_grey.as_ref(), channels, out.row_mut(y));
-        }
+    };
+    if decode_bands(source, scratch, &mut copy)? {
+        return Ok(());
     }
-    // Reads on to IEND: a file cut behind the last pixel is damaged for libpng, too.
-    reader.finish().map_err(|e| to_error(&e))
+    catch_panic(FORMAT, || careful::decode(data, header, channels, options, &mut scratch.row, out))
 }
 
-fn to_error(error: &DecodingError) -> Error {
-    match error {
-        DecodingError::IoError(e) if e.kind() == std::io::ErrorKind::UnexpectedEof => {
-            damaged(FORMAT, "premature end of data")
-        }
-        other => damaged(FORMAT, other.to_string()),
+/// Decodes in bands: `sink` gets whole rows and the bytes from one to the next. False when the file
+/// needs [`decode`].
+pub(super) fn decode_bands(
+    source: &Source,
+    scratch: &mut Scratch,
+    sink: &mut dyn FnMut(&[u8], usize),
+) -> Result<bool> {
+    if !source.has_bands() {
+        return Ok(false);
     }
+    let Source { data, header, channels, options } = *source;
+    let cpu = Cpu::current()?;
+    let decoded = catch_panic(FORMAT, || {
+        Ok(whole::decode(data, header, channels, options, cpu, &mut scratch.whole, sink))
+    });
+    if decoded.is_err() {
+        // A panic is a bug there (the panic hook has told of it), and no reason to lose the image.
+        scratch.whole = whole::Scratch::default();
+    }
+    Ok(decoded.unwrap_or(false))
 }

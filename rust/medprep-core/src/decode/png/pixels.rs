@@ -19,13 +19,18 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    pub(super) fn new(info: &Info) -> Result<Self> {
+    pub(super) fn of_info(info: &Info) -> Result<Self> {
         let palette = match (info.color_type, &info.palette) {
-            (ColorType::Indexed, Some(palette)) => palette.as_chunks::<3>().0.to_vec(),
+            (ColorType::Indexed, Some(palette)) => &palette[..],
             (ColorType::Indexed, None) => return Err(damaged(FORMAT, "the palette is missing")),
-            _ => Vec::new(),
+            _ => &[],
         };
-        Ok(Self { color: info.color_type, depth: info.bit_depth, palette })
+        Ok(Self::new(info.color_type, info.bit_depth, palette))
+    }
+
+    /// `palette`: red, green and blue of every index.
+    pub(super) fn new(color: ColorType, depth: BitDepth, palette: &[u8]) -> Self {
+        Self { color, depth, palette: palette.as_chunks::<3>().0.to_vec() }
     }
 
     /// Converts one row. to_grey: given when a colour file is read as grey.

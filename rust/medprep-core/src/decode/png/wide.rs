@@ -6,7 +6,8 @@ use super::super::error::damaged;
 use super::super::guard::catch_panic;
 use super::super::{Channels, DecodeOptions};
 use super::grey::{BLUE, GREEN, RED};
-use super::{FORMAT, Header, to_error};
+use super::careful::to_error;
+use super::{FORMAT, Header};
 use crate::{ImageU16, Result};
 
 /// Decodes into `out` as stored (no orientation); equal to `cv2.imdecode` with `IMREAD_ANYDEPTH`,

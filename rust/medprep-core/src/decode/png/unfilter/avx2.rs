@@ -1,0 +1,374 @@
+//! Eight rows at once: two 128-bit lanes of four rows, each row one pixel behind the one above it,
+//! the second lane some blocks behind the first, so that the row above it is in memory by then.
+//!
+//! A pixel takes 32 bits whatever its length. Four pixels of four rows are loaded, transposed,
+//! predicted in four steps (each finishes one pixel of every row), transposed back and stored.
+//! All filters but the mean are the Paeth predictor with some neighbours taken for 0: of (a, 0, 0)
+//! it is a, of (0, b, 0) it is b, of (0, 0, 0) it is 0.
+
+#[allow(clippy::wildcard_imports, reason = "dozens of intrinsics")]
+use std::arch::x86_64::*;
+use std::ops::Range;
+
+use super::{Rows, SLACK};
+
+/// Rows of a lane.
+const LANE: usize = 4;
+/// Rows of a group.
+const GROUP: usize = 2 * LANE;
+/// Pixels of a row that are handled together.
+const BLOCK: isize = 4;
+/// Blocks that the second lane is behind the first: what it reads has left the store buffer.
+const LAG: isize = 4;
+
+/// See [`Rows::unfilter`].
+///
+/// # Safety
+/// AVX2 is there; the slices of `rows` hold all rows and the slack.
+#[target_feature(enable = "avx2")]
+pub(super) unsafe fn unfilter(rows: &mut Rows, range: Range<usize>) {
+    // SAFETY: the caller's promise is passed on.
+    unsafe {
+        match rows.pixel_len {
+            1 => unfilter_pixels::<1>(rows, range),
+            2 => unfilter_pixels::<2>(rows, range),
+            3 => unfilter_pixels::<3>(rows, range),
+            _ => unfilter_pixels::<4>(rows, range),
+        }
+    }
+}
+
+/// # Safety
+/// As [`unfilter`].
+#[target_feature(enable = "avx2")]
+unsafe fn unfilter_pixels<const LEN: usize>(rows: &mut Rows, range: Range<usize>) {
+    let stride = rows.stride();
+    assert!(rows.data.len() >= range.end * stride + SLACK && rows.zeros.len() >= stride + SLACK);
+    let (data, zeros) = (rows.data.as_mut_ptr(), rows.zeros.as_mut_ptr());
+    for first in range.clone().step_by(GROUP) {
+        let end = range.end.min(first + GROUP);
+        // SAFETY: rows up to `end` are inside `data`, with the slack behind the last; `zeros` is as
+        // long as a row and the slack.
+        unsafe {
+            let mut filters = [0; GROUP];
+            for (filter, y) in filters.iter_mut().zip(first..end) {
+                *filter = *data.add(y * stride);
+            }
+            // Without filter, a row of zeros stays one, and stands for the rows past the end.
+            let pixels = |y: usize| if y < end { data.add(y * stride + 1) } else { zeros.add(1) };
+            let above = |y: usize| if y == 0 { zeros.add(1) } else { pixels(y - 1) };
+            if filters.iter().all(|filter| matches!(filter, 0 | 2)) {
+                for (y, filter) in (first..end).zip(filters) {
+                    if filter == 2 {
+                        add_row(pixels(y), above(y), rows.width * LEN);
+                    }
+                }
+                continue;
+            }
+            let lane = |first: usize| Lane {
+                rows: [pixels(first), pixels(first + 1), pixels(first + 2), pixels(first + 3)],
+                above: above(first),
+                width: rows.width as isize,
+            };
+            let lanes = [lane(first), lane(first + LANE)];
+            if filters.contains(&3) {
+                group::<LEN, true>(&lanes, filters);
+            } else {
+                group::<LEN, false>(&lanes, filters);
+            }
+        }
+    }
+}
+
+/// Adds the row above.
+///
+/// # Safety
+/// Both are `len` bytes long and do not overlap.
+#[target_feature(enable = "avx2")]
+unsafe fn add_row(row: *mut u8, above: *const u8, len: usize) {
+    // SAFETY: the caller's promise.
+    let (row, above) = unsafe {
+        (std::slice::from_raw_parts_mut(row, len), std::slice::from_raw_parts(above, len))
+    };
+    for (value, up) in row.iter_mut().zip(above) {
+        *value = value.wrapping_add(*up);
+    }
+}
+
+/// Four rows and the one above them, from their first pixels on.
+struct Lane {
+    rows: [*mut u8; LANE],
+    above: *const u8,
+    width: isize,
+}
+
+impl Lane {
+    /// Whether the pixels of block `x..x + BLOCK`, which row `r` is `r` pixels behind, are all
+    /// inside the rows.
+    fn holds(&self, x: isize) -> bool {
+        x >= LANE as isize - 1 && x + BLOCK <= self.width
+    }
+
+    /// The pixels of a block, one per 32 bits: those of the four rows and of the row above.
+    /// Outside the rows they are 0.
+    ///
+    /// # Safety
+    /// The rows have `width` pixels and the slack behind them.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    unsafe fn load<const LEN: usize>(&self, x: isize) -> [__m128i; LANE + 1] {
+        if !self.holds(x) {
+            // SAFETY: the caller's promise.
+            return unsafe { self.load_edge::<LEN>(x) };
+        }
+        let [r0, r1, r2, r3] = self.rows;
+        let at = |row: *const u8, behind: isize| row.wrapping_offset((x - behind) * LEN as isize);
+        // SAFETY: inside the rows (`holds`) but for the slack.
+        unsafe {
+            [
+                load_block::<LEN>(at(r0, 0)),
+                load_block::<LEN>(at(r1, 1)),
+                load_block::<LEN>(at(r2, 2)),
+                load_block::<LEN>(at(r3, 3)),
+                load_block::<LEN>(at(self.above, 0)),
+            ]
+        }
+    }
+
+    /// # Safety
+    /// As [`Lane::load`].
+    #[cold]
+    #[inline(never)]
+    #[target_feature(enable = "avx2")]
+    unsafe fn load_edge<const LEN: usize>(&self, x: isize) -> [__m128i; LANE + 1] {
+        let mut blocks = [_mm_setzero_si128(); LANE + 1];
+        let rows = self.rows.iter().map(|row| row.cast_const()).chain([self.above]);
+        for ((block, row), behind) in blocks.iter_mut().zip(rows).zip([0, 1, 2, 3, 0]) {
+            let mut bytes = [0_u8; 16];
+            let (from, to) = self.inside(x - behind);
+            for pixel in from..to {
+                for byte in 0..LEN {
+                    let at = pixel * LEN as isize + byte as isize;
+                    let place = (pixel - (x - behind)) as usize * LEN + byte;
+                    // SAFETY: `pixel` is inside the row.
+                    bytes[place] = unsafe { *row.offset(at) };
+                }
+            }
+            // SAFETY: 16 bytes.
+            *block = unsafe { load_block::<LEN>(bytes.as_ptr()) };
+        }
+        blocks
+    }
+
+    /// Stores the pixels of a block that are inside the rows.
+    ///
+    /// # Safety
+    /// As [`Lane::load`].
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    unsafe fn store<const LEN: usize>(&self, x: isize, blocks: [__m128i; LANE]) {
+        if !self.holds(x) {
+            // SAFETY: the caller's promise.
+            return unsafe { self.store_edge::<LEN>(x, blocks) };
+        }
+        let [r0, r1, r2, r3] = self.rows;
+        let at = |row: *mut u8, behind: isize| row.wrapping_offset((x - behind) * LEN as isize);
+        // SAFETY: inside the rows (`holds`).
+        unsafe {
+            store_block::<LEN>(at(r0, 0), blocks[0]);
+            store_block::<LEN>(at(r1, 1), blocks[1]);
+            store_block::<LEN>(at(r2, 2), blocks[2]);
+            store_block::<LEN>(at(r3, 3), blocks[3]);
+        }
+    }
+
+    /// # Safety
+    /// As [`Lane::load`].
+    #[cold]
+    #[inline(never)]
+    #[target_feature(enable = "avx2")]
+    unsafe fn store_edge<const LEN: usize>(&self, x: isize, blocks: [__m128i; LANE]) {
+        for ((block, row), behind) in blocks.into_iter().zip(self.rows).zip(0..) {
+            let mut bytes = [0_u8; 16];
+            // SAFETY: 16 bytes.
+            unsafe { store_block::<LEN>(bytes.as_mut_ptr(), block) };
+            let (from, to) = self.inside(x - behind);
+            for pixel in from..to {
+                for byte in 0..LEN {
+                    let at = pixel * LEN as isize + byte as isize;
+                    let place = (pixel - (x - behind)) as usize * LEN + byte;
+                    // SAFETY: `pixel` is inside the row.
+                    unsafe { *row.offset(at) = bytes[place] };
+                }
+            }
+        }
+    }
+
+    /// The pixels of `x..x + BLOCK` that are inside the rows, from and to.
+    fn inside(&self, x: isize) -> (isize, isize) {
+        let from = x.clamp(0, self.width);
+        (from, (x + BLOCK).clamp(from, self.width))
+    }
+}
+
+/// Unfilters eight rows.
+///
+/// # Safety
+/// AVX2 is there; the rows of the lanes have `width` pixels of `LEN` bytes and the slack.
+#[target_feature(enable = "avx2")]
+unsafe fn group<const LEN: usize, const HAS_MEAN: bool>(lanes: &[Lane; 2], filters: [u8; GROUP]) {
+    let wants = |types: &[u8]| {
+        let mask = |row: usize| -i32::from(types.contains(&filters[row]));
+        _mm256_setr_epi32(mask(0), mask(1), mask(2), mask(3), mask(4), mask(5), mask(6), mask(7))
+    };
+    let (wants_left, wants_up, wants_corner) = (wants(&[1, 4]), wants(&[2, 4]), wants(&[4]));
+    let is_mean = wants(&[3]);
+    let one = _mm256_set1_epi8(1);
+    let (mut left, mut corner) = (_mm256_setzero_si256(), _mm256_setzero_si256());
+    // The last row of a lane is three pixels behind: that may take one more block.
+    let blocks = (lanes[0].width + LANE as isize - 1 + BLOCK - 1) / BLOCK;
+    for block in 0..blocks + LAG {
+        let x = [block * BLOCK, (block - LAG) * BLOCK];
+        // SAFETY: the caller's promise.
+        let (upper, lower) = unsafe { (lanes[0].load::<LEN>(x[0]), lanes[1].load::<LEN>(x[1])) };
+        let rows = [
+            join(upper[0], lower[0]),
+            join(upper[1], lower[1]),
+            join(upper[2], lower[2]),
+            join(upper[3], lower[3]),
+        ];
+        let above = join(upper[4], lower[4]);
+        let mut pixels = transpose(rows);
+        macro_rules! step {
+            ($i:literal) => {
+                // Row 0 has the row above over it, the others have what the row before them gave
+                // one step ago.
+                let above = _mm256_shuffle_epi32::<{ $i * 0x55 }>(above);
+                let up = _mm256_alignr_epi8::<12>(left, above);
+                let mut predicted = paeth(
+                    _mm256_and_si256(left, wants_left),
+                    _mm256_and_si256(up, wants_up),
+                    _mm256_and_si256(corner, wants_corner),
+                );
+                if HAS_MEAN {
+                    // The instruction's mean rounds up.
+                    let odd = _mm256_and_si256(_mm256_xor_si256(left, up), one);
+                    let mean = _mm256_sub_epi8(_mm256_avg_epu8(left, up), odd);
+                    predicted = _mm256_blendv_epi8(predicted, mean, is_mean);
+                }
+                left = _mm256_add_epi8(pixels[$i], predicted);
+                corner = up;
+                pixels[$i] = left;
+            };
+        }
+        step!(0);
+        step!(1);
+        step!(2);
+        step!(3);
+        let rows = transpose(pixels);
+        // SAFETY: the caller's promise.
+        unsafe {
+            lanes[0].store::<LEN>(x[0], [low(rows[0]), low(rows[1]), low(rows[2]), low(rows[3])]);
+            lanes[1]
+                .store::<LEN>(x[1], [high(rows[0]), high(rows[1]), high(rows[2]), high(rows[3])]);
+        }
+    }
+}
+
+/// The Paeth predictor: of `a` and `b` (`lo` and `hi`, as the order does not matter), the one further
+/// from `c` if it is at least twice as far as the other, else `c`; with `c` outside, the one further.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn paeth(a: __m256i, b: __m256i, c: __m256i) -> __m256i {
+    let (lo, hi) = (_mm256_min_epu8(a, b), _mm256_max_epu8(a, b));
+    // a + b - c is `to_hi` away from lo, and `to_lo` from hi; 0 where c is outside.
+    let (to_hi, to_lo) = (_mm256_subs_epu8(hi, c), _mm256_subs_epu8(c, lo));
+    let (excess_lo, excess_hi) = (_mm256_subs_epu8(to_lo, to_hi), _mm256_subs_epu8(to_hi, to_lo));
+    let takes_lo = _mm256_cmpeq_epi8(_mm256_min_epu8(excess_lo, to_hi), to_hi);
+    let takes_hi = _mm256_cmpeq_epi8(_mm256_min_epu8(excess_hi, to_lo), to_lo);
+    _mm256_blendv_epi8(_mm256_blendv_epi8(c, lo, takes_lo), hi, takes_hi)
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn join(low: __m128i, high: __m128i) -> __m256i {
+    _mm256_inserti128_si256::<1>(_mm256_castsi128_si256(low), high)
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn low(both: __m256i) -> __m128i {
+    _mm256_castsi256_si128(both)
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn high(both: __m256i) -> __m128i {
+    _mm256_extracti128_si256::<1>(both)
+}
+
+/// Transposes the 4 x 4 32-bit values of each lane.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn transpose(r: [__m256i; 4]) -> [__m256i; 4] {
+    let (a, b) = (_mm256_unpacklo_epi32(r[0], r[1]), _mm256_unpackhi_epi32(r[0], r[1]));
+    let (c, d) = (_mm256_unpacklo_epi32(r[2], r[3]), _mm256_unpackhi_epi32(r[2], r[3]));
+    [
+        _mm256_unpacklo_epi64(a, c),
+        _mm256_unpackhi_epi64(a, c),
+        _mm256_unpacklo_epi64(b, d),
+        _mm256_unpackhi_epi64(b, d),
+    ]
+}
+
+/// Loads [`BLOCK`] pixels and widens them to 32 bits.
+///
+/// # Safety
+/// `at` is readable for 16 bytes (fewer for short pixels: as many as they take).
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn load_block<const LEN: usize>(at: *const u8) -> __m128i {
+    // SAFETY: the caller's promise; the loads are unaligned.
+    unsafe {
+        match LEN {
+            1 => _mm_cvtepu8_epi32(_mm_cvtsi32_si128(at.cast::<i32>().read_unaligned())),
+            2 => _mm_cvtepu16_epi32(_mm_loadl_epi64(at.cast())),
+            3 => {
+                let order = _mm_setr_epi8(0, 1, 2, -1, 3, 4, 5, -1, 6, 7, 8, -1, 9, 10, 11, -1);
+                _mm_shuffle_epi8(_mm_loadu_si128(at.cast()), order)
+            }
+            _ => _mm_loadu_si128(at.cast()),
+        }
+    }
+}
+
+/// Stores the low `LEN` bytes of the four 32-bit values.
+///
+/// # Safety
+/// `at` is writable for 4 * `LEN` bytes.
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn store_block<const LEN: usize>(at: *mut u8, block: __m128i) {
+    // SAFETY: the caller's promise; the stores are unaligned.
+    unsafe {
+        match LEN {
+            1 => {
+                let order =
+                    _mm_setr_epi8(0, 4, 8, 12, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1);
+                let bytes = _mm_cvtsi128_si32(_mm_shuffle_epi8(block, order));
+                at.cast::<i32>().write_unaligned(bytes);
+            }
+            2 => {
+                let order = _mm_setr_epi8(0, 1, 4, 5, 8, 9, 12, 13, -1, -1, -1, -1, -1, -1, -1, -1);
+                _mm_storel_epi64(at.cast(), _mm_shuffle_epi8(block, order));
+            }
+            3 => {
+                let order = _mm_setr_epi8(0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14, -1, -1, -1, -1);
+                let bytes = _mm_shuffle_epi8(block, order);
+                _mm_storel_epi64(at.cast(), bytes);
+                at.add(8).cast::<i32>().write_unaligned(_mm_extract_epi32::<2>(bytes));
+            }
+            _ => _mm_storeu_si128(at.cast(), block),
+        }
+    }
+}
