@@ -3,6 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use medprep_core::Cpu;
 use medprep_core::decode::{Channels, DecodeOptions, Limits, decode, probe};
 
 // Panics of other people's decoders are caught and become errors; libfuzzer's own hook would abort.
@@ -16,6 +17,10 @@ fuzz_target!(init: std::panic::set_hook(Box::new(|panic| eprintln!("{panic}"))),
             let probe = probe(&file).expect("what decodes has a header");
             let shape = (probe.height as usize, probe.width as usize, channels.count());
             assert_eq!(image.shape(), shape);
+            // The definition of the filters against their vector code.
+            let options = DecodeOptions { limits, keep_damaged: false };
+            let scalar = Cpu::Scalar.force(|| decode(&file, channels, &options));
+            assert_eq!(scalar.ok(), Some(image));
         }
     }
 });

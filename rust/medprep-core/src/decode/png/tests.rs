@@ -292,7 +292,7 @@ fn a_turned_png_has_no_bands_and_is_decoded_upright() {
     let options = DecodeOptions::default();
     assert!(Bands::open(&plain, Channels::Rgb, &options).unwrap().is_some());
     assert!(Bands::open(&turned, Channels::Rgb, &options).unwrap().is_none());
-    let mut decode = |file: &[u8]| {
+    let decode = |file: &[u8]| {
         let mut out = ImageU8::default();
         decode_into(file, Channels::Rgb, &options, &mut Scratch::default(), &mut out).unwrap();
         out
