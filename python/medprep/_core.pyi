@@ -65,6 +65,9 @@ def probe_files(root: str, paths: Sequence[str], threads: int) -> list[dict[str,
 def decode(data: bytes, channels: str = "rgb", keep_damaged: bool = False) -> npt.NDArray[np.uint8]:
     """An image file as (H, W, 3) RGB or (H, W) grey, upright, equal to cv2.imdecode."""
 
+def check_jpeg(data: bytes, channels: str = "rgb") -> None:
+    """Raises what `decode` raises for a damaged, unsupported or too large JPEG; makes no pixels."""
+
 def decode_wide(data: bytes, channels: str = "rgb") -> npt.NDArray[np.uint16]:
     """As `decode`, 16 bits a value: those of 16-bit PNG and TIFF, 8-bit values times 257."""
 

@@ -82,6 +82,14 @@ pub(crate) fn decode<'py>(
     arrays::to_array(py, image)
 }
 
+/// Raises what `decode` raises for a damaged, unsupported or too large JPEG; makes no pixels.
+#[pyfunction]
+#[pyo3(signature = (data, channels="rgb"))]
+pub(crate) fn check_jpeg(py: Python<'_>, data: &[u8], channels: &str) -> PyResult<()> {
+    let channels: Channels = option("channels", channels)?;
+    to_py(py, py.detach(|| decoding::check_jpeg(data, channels, &DecodeOptions::default())))
+}
+
 /// Runs a whole pipeline on an encoded image; (H, W, C) of the pipeline's dtype.
 #[pyfunction]
 #[pyo3(signature = (data, spec_json, keep_damaged=false))]

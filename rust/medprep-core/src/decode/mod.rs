@@ -212,6 +212,21 @@ fn widen(narrow: &ImageU8, wide: &mut ImageU16) {
     }
 }
 
+/// Refuses the JPEGs that [`decode_into`] refuses, for the same reason, in a part of its time.
+///
+/// For those who decode with libjpeg-turbo itself, which repairs damage silently.
+///
+/// # Errors
+/// As [`decode_into`]; `Decode` also for files of another format.
+pub fn check_jpeg(data: &[u8], channels: Channels, options: &DecodeOptions) -> Result<()> {
+    if Format::of(data)? != Format::Jpeg {
+        return Err(error::damaged("JPEG", "not a JPEG"));
+    }
+    let header = jpeg::Header::read(data)?;
+    let source = jpeg::Source::check(data, &header, channels, options)?;
+    jpeg::check(&source, &mut jpeg_sequential::Scratch::default())
+}
+
 /// Decodes straight into `out`, or by way of `stored` when the image has to be turned.
 fn decode_upright<T: Copy + Default>(
     orientation: u8,

@@ -7,6 +7,7 @@
 mod cmyk;
 mod header;
 mod structure;
+mod tables;
 #[cfg(test)]
 mod tests;
 mod turbo;
@@ -55,6 +56,17 @@ pub(super) fn decode(
         jpeg_sequential::decode_into(source.data, options, cpu, scratch, out)
     })?;
     if decoded { Ok(None) } else { decode_carefully(source, out) }
+}
+
+/// Refuses what [`decode`] refuses, for the same reason, without making pixels of healthy files.
+pub(super) fn check(source: &Source, scratch: &mut jpeg_sequential::Scratch) -> Result<()> {
+    let is_healthy = try_sequential(source, scratch, |options, cpu, scratch| {
+        jpeg_sequential::check(source.data, options, cpu, scratch)
+    })?;
+    if !is_healthy {
+        decode_carefully(source, &mut ImageU8::default())?;
+    }
+    Ok(())
 }
 
 /// Decodes in bands of `band_rows` rows; false when the file needs [`decode`]. What `sink` was

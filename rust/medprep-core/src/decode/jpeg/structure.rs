@@ -4,6 +4,7 @@
 //! last scan) shows here. One pass over the bytes, a few percent of the decoding time.
 
 use super::header::{Coding, Header, Segments, restart_interval_of};
+use super::tables::{scan_header_problem, table_problem};
 
 /// What one pass over the whole file found.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -14,9 +15,9 @@ pub(super) struct Structure {
     pub problem: Option<String>,
 }
 
-/// Checks everything from the first scan on.
+/// Checks the tables, and everything from the first scan on.
 pub(super) fn check(data: &[u8], header: &Header) -> Structure {
-    let mut found = Structure::default();
+    let mut found = Structure { scans: 0, problem: first_table_problem(data, header) };
     let mut segments = Segments { data, at: header.first_scan };
     let mut restart_interval = header.restart_interval;
     let mut coded_bytes = 0;
@@ -30,13 +31,16 @@ pub(super) fn check(data: &[u8], header: &Header) -> Structure {
             break;
         };
         found.scans = found.scans.saturating_add(1);
+        if let Some(problem) = scan_header_problem(body) {
+            note(format!("scan {}: {problem}", found.scans));
+        }
         let coded = CodedData::read(data, segments.at);
         coded_bytes += coded.end - segments.at;
         segments.at = coded.end;
         if let Some(problem) = restart_problem(header, body, restart_interval, &coded) {
             note(format!("scan {}: {problem}", found.scans));
         }
-        match next_scan(&mut segments, &mut restart_interval) {
+        match next_scan(&mut segments, &mut restart_interval, &mut note) {
             Next::Scan => {}
             Next::End => break,
             Next::Cut => {
@@ -52,6 +56,24 @@ pub(super) fn check(data: &[u8], header: &Header) -> Structure {
     found
 }
 
+/// What is wrong with the tables in front of the first scan.
+fn first_table_problem(data: &[u8], header: &Header) -> Option<String> {
+    let mut segments = Segments { data, at: 2 };
+    while let Ok(marker) = segments.next_marker() {
+        match marker {
+            0x01 | 0xD0..=0xD8 => {}
+            _ if segments.at >= header.first_scan => break,
+            _ => {
+                let body = segments.body().ok()?;
+                if let Some(problem) = table_problem(marker, body) {
+                    return Some(problem);
+                }
+            }
+        }
+    }
+    None
+}
+
 enum Next {
     Scan,
     End,
@@ -59,7 +81,11 @@ enum Next {
 }
 
 /// Goes to the next SOS body or to the end of the image.
-fn next_scan(segments: &mut Segments, restart_interval: &mut u16) -> Next {
+fn next_scan(
+    segments: &mut Segments,
+    restart_interval: &mut u16,
+    note: &mut dyn FnMut(String),
+) -> Next {
     loop {
         let Ok(marker) = segments.next_marker() else { return Next::Cut };
         match marker {
@@ -68,6 +94,9 @@ fn next_scan(segments: &mut Segments, restart_interval: &mut u16) -> Next {
             0x01 | 0xD0..=0xD8 => {}
             _ => {
                 let Ok(body) = segments.body() else { return Next::Cut };
+                if let Some(problem) = table_problem(marker, body) {
+                    note(problem);
+                }
                 if marker == 0xDD {
                     *restart_interval = restart_interval_of(body).unwrap_or(*restart_interval);
                 }

@@ -34,12 +34,14 @@ impl fmt::Debug for Scratch {
 }
 
 /// Decodes `data` into `output`, or says why not. After an error `output` may have received rows.
+///
+/// Without an output only the coefficients are decoded, which is where all damage shows.
 pub(super) fn decode(
     data: &[u8],
     options: &Options,
     cpu: Cpu,
     scratch: &mut Scratch,
-    output: &mut dyn Output,
+    mut output: Option<&mut dyn Output>,
 ) -> Result<Info> {
     let header = read_header(data)?;
     let layout = Layout::new(&header)?;
@@ -63,7 +65,9 @@ pub(super) fn decode(
 
     let info =
         Info { height: header.height, width: header.width, channels: options.channels.count() };
-    output.start(&info);
+    if let Some(output) = output.as_deref_mut() {
+        output.start(&info);
+    }
     planes[0].shape(8 * layout.v, 8 * layout.h * layout.mcus_x);
     for plane in &mut planes[1..] {
         plane.shape(8, 8 * layout.mcus_x);
@@ -75,12 +79,17 @@ pub(super) fn decode(
     let kernels = Kernels::new(cpu);
     let mut blocks = Blocks::new(&header, &layout, clean, chunk, &quants, kernels);
     let mut rows = Rows { layout, info, next: 0, upsampled, kernels };
+    let wanted = if output.is_some() { info.channels } else { 0 };
     for mcu_row in 0..layout.mcus_y {
-        blocks.decode_row(planes, info.channels)?;
-        rows.emit(mcu_row, planes, output);
+        blocks.decode_row(planes, wanted)?;
+        if let Some(output) = output.as_deref_mut() {
+            rows.emit(mcu_row, planes, output);
+        }
     }
     blocks.finish()?;
-    output.finish();
+    if let Some(output) = output {
+        output.finish();
+    }
     Ok(info)
 }
 

@@ -64,7 +64,7 @@ pub fn decode_into(
     scratch: &mut Scratch,
     image: &mut ImageU8,
 ) -> Result<Info, Refusal> {
-    decoder::decode(data, options, cpu, scratch, image)
+    decoder::decode(data, options, cpu, scratch, Some(image))
 }
 
 /// Decodes `data` in bands of `band_rows` rows (the last may have fewer), so that the image is never
@@ -82,5 +82,19 @@ pub fn decode_bands(
     sink: &mut dyn FnMut(usize, &[u8], usize),
 ) -> Result<Info, Refusal> {
     let mut bands = output::Bands { buffer, height: band_rows, sink, stride: 0, first: 0, rows: 0 };
-    decoder::decode(data, options, cpu, scratch, &mut bands)
+    decoder::decode(data, options, cpu, scratch, Some(&mut bands))
+}
+
+/// Decodes the coefficients of `data` and drops them: accepts and refuses what [`decode_into`]
+/// does, in a part of the time.
+///
+/// # Errors
+/// As [`decode_into`].
+pub fn check(
+    data: &[u8],
+    options: &Options,
+    cpu: Cpu,
+    scratch: &mut Scratch,
+) -> Result<Info, Refusal> {
+    decoder::decode(data, options, cpu, scratch, None)
 }
