@@ -70,7 +70,7 @@ MEDPREP: Arrows = {
     "gpus": set(),
     "doctor": {"machine", "gpus", "errors"},
     "bench": {
-        *("run", "planning", "plan", "sources", "options", "kernels"),
+        *("run", "planning", "plan", "sources", "options", "kernels", "privacy"),
         *("inspect", "machine", "errors", "_core"),
     },
 }
@@ -157,14 +157,15 @@ MEDPREP_DOORS: Arrows = {
 RUST: Arrows = {
     "error": set(),
     "image": set(),
+    "panics": set(),
     # which vector instructions the kernels of decode, geometry and photometric use
     "cpu": {"error"},
-    "decode": {"cpu", "image", "error"},
+    "decode": {"cpu", "image", "error", "panics"},
     "geometry": {"cpu", "image", "error"},
     "photometric": {"cpu", "image", "error"},
     "pipeline": {"decode", "geometry", "photometric", "cpu", "image", "error"},
     "shard": {"image", "error"},
-    "engine": {"pipeline", "decode", "shard", "cpu", "image", "error"},
+    "engine": {"pipeline", "decode", "shard", "cpu", "image", "error", "panics"},
 }
 RUST_REEXPORTS = {"Error": "error", "Result": "error", "Cpu": "cpu"} | dict.fromkeys(
     ("Image", "ImageU8", "ImageU16"), "image"

@@ -9,6 +9,7 @@ pub mod engine;
 pub mod error;
 pub mod geometry;
 pub mod image;
+mod panics;
 pub mod photometric;
 pub mod pipeline;
 pub mod shard;

@@ -1,7 +1,5 @@
 //! One thread's work: take a sample, process it, hand it over, finish shards that are complete.
 
-use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -12,6 +10,7 @@ use super::sequence::{Outcome, Sequence};
 use super::source::SourceRoot;
 use crate::decode::Decoded;
 use crate::error::{Error, Item, Result};
+use crate::panics;
 use crate::pipeline::{Stage, StageSeconds, Workspace, apply_bytes};
 use crate::shard::{Compression, PlannedBox, RowEncoder, RowFields, StoredBox};
 
@@ -146,10 +145,10 @@ impl Worker<'_> {
 
     /// Bytes to an encoded row; whatever goes wrong, panics included, concerns this sample only.
     fn process(&mut self, task: &Task) -> Outcome {
-        let worked = catch_unwind(AssertUnwindSafe(|| self.read_and_apply(&task.sample.path)));
-        let worked = worked.unwrap_or_else(|panic| {
+        let worked = panics::catch(|| self.read_and_apply(&task.sample.path));
+        let worked = worked.unwrap_or_else(|place| {
             self.workspace = Workspace::default();
-            Err(internal_error(&*panic))
+            Err(internal_error(&place))
         });
         match worked {
             Err(error) => Outcome::Failed(error),
@@ -224,12 +223,7 @@ impl Worker<'_> {
     }
 }
 
-fn internal_error(panic: &(dyn Any + Send)) -> Error {
-    let message = panic
-        .downcast_ref::<String>()
-        .map(String::as_str)
-        .or_else(|| panic.downcast_ref::<&str>().copied())
-        .unwrap_or("no message");
-    let reason = format!("internal error, please report it: {message}");
+fn internal_error(place: &str) -> Error {
+    let reason = format!("internal error at {place}, please report it");
     Error::Decode { item: Item::default(), format: "image", reason }
 }
