@@ -2,10 +2,14 @@
 
 Made once, before anything runs, so that it never depends on timing, threads or engine. The
 samples are written first and `plan.json` last: where there is a plan, it is whole.
+
+The samples' lines hold paths. A private plan therefore keeps them beside OUT, in `OUT.private/`
+(mode 700), until the data set is made.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +19,7 @@ from typing import Any
 
 from medprep import allowed
 from medprep.errors import PrivacyError, UsageError, VerificationError
-from medprep.storage import write_atomically
+from medprep.storage import make_folder, write_atomically
 from medprep.types import Box, Failure, ImageShape, JsonObject, PlannedSample
 
 PLAN_FILE = "plan.json"
@@ -181,10 +185,32 @@ def cut_shards(
     return tuple(shards), digest.hexdigest()
 
 
+def samples_path(out: Path, *, private: bool) -> Path:
+    """Where plan-samples.jsonl is: in OUT, or beside it when OUT must hold no paths."""
+    return private_folder(out) / SAMPLES_FILE if private else out / SAMPLES_FILE
+
+
+def private_folder(out: Path) -> Path:
+    """`OUT.private`, which exists while a private data set is being made."""
+    out = out.absolute()
+    return out.with_name(f"{out.name}.private")
+
+
+def remove_samples(out: Path, *, private: bool) -> None:
+    """Remove the planned samples, and the private folder when nothing else is in it."""
+    samples_path(out, private=private).unlink(missing_ok=True)
+    if private:
+        with contextlib.suppress(OSError):  # a part that still runs may have a file there
+            private_folder(out).rmdir()
+
+
 def write_plan(out: Path, plan: Plan, samples: Sequence[PlannedSample]) -> None:
     """Write both files, plan.json last. Private plans are for the owner's eyes (mode 600)."""
+    if plan.private:
+        make_folder(private_folder(out), mode=0o700)
     mode = 0o600 if plan.private else 0o666
-    write_atomically(out / SAMPLES_FILE, encode_samples(samples), mode=mode)
+    path = samples_path(out, private=plan.private)
+    write_atomically(path, encode_samples(samples), mode=mode)
     text = json.dumps(plan.to_json(), ensure_ascii=False, indent=1) + "\n"
     write_atomically(out / PLAN_FILE, text.encode())
 
@@ -214,9 +240,9 @@ def load_plan(out: Path) -> Plan:
         raise _damaged(path, f"{type(error).__name__}: {error}") from None
 
 
-def read_samples(out: Path, shard: PlannedShard) -> list[PlannedSample]:
+def read_samples(out: Path, shard: PlannedShard, *, private: bool = False) -> list[PlannedSample]:
     """The samples of one shard. Raises VerificationError when they are not those planned."""
-    path = out / SAMPLES_FILE
+    path = samples_path(out, private=private)
     try:
         with path.open("rb") as stream:
             stream.seek(shard.offset)
@@ -224,7 +250,7 @@ def read_samples(out: Path, shard: PlannedShard) -> list[PlannedSample]:
     except OSError as error:
         raise _damaged(path, error.strerror or str(error)) from None
     except (ValueError, TypeError, AttributeError, RecursionError, PrivacyError) as error:
-        raise _damaged(path, f"no planned sample: {error}") from None
+        raise _damaged(path, f"no planned sample ({type(error).__name__})") from None
     if any(sample.split != shard.split for sample in samples):
         raise _damaged(path, f"samples of another split at shard {shard.name}")
     return samples
@@ -233,7 +259,7 @@ def read_samples(out: Path, shard: PlannedShard) -> list[PlannedSample]:
 def check_samples(out: Path, plan: Plan) -> str | None:
     """What is wrong with plan-samples.jsonl: None, `missing` or `changed`."""
     try:
-        with (out / SAMPLES_FILE).open("rb") as stream:
+        with samples_path(out, private=plan.private).open("rb") as stream:
             found = hashlib.file_digest(stream, "sha256").hexdigest()
     except FileNotFoundError:
         return "missing"

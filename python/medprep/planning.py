@@ -53,14 +53,32 @@ def make_plan(
     keep_key: False (dry run) makes a key for the moment instead of writing the key file.
     Raises UsageError, SpecError, NoInputError or PrivacyError.
     """
-    spec = options.pipeline()
+    options.pipeline()  # wrong words are refused before anything is listed
     layout = options.layout or "auto"
     group_by = options.group_by or "auto"
-    seed = options.seed or 0
-    listing = list_source(
-        src, layout=layout, options=source_options(options.unlabelled, group_by, threads)
-    )
+    with privacy.nameless_errors(src, private=bool(options.private), listing=True):
+        listing = list_source(
+            src, layout=layout, options=source_options(options.unlabelled, group_by, threads)
+        )
     private = listing.patients if options.private is None else options.private
+    with privacy.nameless_errors(src, private=private):
+        return _plan_listing(
+            src, out, options, listing, private=private, threads=threads, keep_key=keep_key
+        )
+
+
+def _plan_listing(
+    src: Path,
+    out: Path,
+    options: DataOptions,
+    listing: Listing,
+    *,
+    private: bool,
+    threads: int,
+    keep_key: bool,
+) -> Planned:
+    spec = options.pipeline()
+    seed = options.seed or 0
     listed = [item.path for item in listing.items]
     _move_unusable(listing)
     allowed.refuse_private_captions(listing.items, private=private, keep=options.keep_captions)
@@ -70,6 +88,9 @@ def make_plan(
         spec = spec.with_channels(found)
     keys = _keys(out, options, private, keep_key=keep_key)
     classes = listing.class_names
+    if private and options.layout in (None, "auto"):
+        items = len(listing.items)
+        privacy.refuse_names_as_classes(classes, items=items, layout=listing.layout)
     samples = _samples(listing.items, splits, classes, private, keys)
     place = {name: at for at, name in enumerate(split_names)}
     # By path, not by id: private and plain runs must have the same order, hence digest.
@@ -83,7 +104,7 @@ def make_plan(
         classes=tuple(classes),
         splits=split_names,
         seed=seed,
-        group_by=group_by,
+        group_by=options.group_by or "auto",
         private=private,
         image=image,
         samples=len(samples),
@@ -141,7 +162,9 @@ def refuse_new_images(plan: Plan, src: Path, out: Path, *, key_file: Path | None
     state = check_samples(out, plan)
     if state == "missing" and plan.sources is not None:
         keys = _same_key(plan, out, key_file)
-        if keys.sources(item.path for item in _list_again(plan, src).items) != plan.sources:
+        with privacy.nameless_errors(src, private=True, listing=True):
+            listing = _list_again(plan, src)
+        if keys.sources(item.path for item in listing.items) != plan.sources:
             raise SpecError(
                 f"{out}: SRC holds other images than OUT was planned with",
                 stage="spec",
@@ -149,8 +172,13 @@ def refuse_new_images(plan: Plan, src: Path, out: Path, *, key_file: Path | None
             )
     if state is not None:
         return
-    planned = {sample.path for shard in plan.shards for sample in read_samples(out, shard)}
-    listing = _list_again(plan, src)
+    planned = {
+        sample.path
+        for shard in plan.shards
+        for sample in read_samples(out, shard, private=plan.private)
+    }
+    with privacy.nameless_errors(src, private=plan.private, listing=True):
+        listing = _list_again(plan, src)
     usable, _ = allowed.split_usable(listing.items)
     new = [item.path for item in usable if item.path not in planned]
     if new:
@@ -296,6 +324,8 @@ def _shard_size(options: DataOptions) -> int | None:
 
 def _notes(listing: Listing, splits: Sequence[str], plan: Plan) -> tuple[str, ...]:
     notes = [note.line(private=plan.private) for note in listing.notes]
+    if plan.private:
+        notes = [privacy.withhold(note) for note in notes]
     if plan.private and plan.options["private_default"]:
         notes.append("private mode: ids are keyed (--keep-paths stores relative paths instead)")
     crossing = crossing_groups(listing.items, splits)

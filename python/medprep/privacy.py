@@ -10,15 +10,21 @@ import hashlib
 import hmac
 import json
 import os
+import re
 import secrets
-from collections.abc import Iterable
+import traceback
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
-from medprep.errors import PrivacyError, UsageError
+from medprep.errors import MedprepError, PrivacyError, StorageError, UsageError
 from medprep.storage import write_atomically, write_once
 
 _KEY_BYTES = 32
+_MANY_CLASSES = 20  # fewer may be the classes of a small collection
 _ID_DIGITS = 32  # 128 bits: no collision among 10^7 samples
+# A quotation; an apostrophe (SRC's) follows a letter.
+_QUOTED = re.compile(r"""(?<![A-Za-z0-9])['"`].*""", re.DOTALL)
 
 
 class KeyedIds:
@@ -80,6 +86,78 @@ def write_private_map(path: Path, pairs: Iterable[tuple[str, str]], *, out: Path
         for id_, name in pairs
     )
     write_atomically(path, lines, mode=0o600)
+
+
+def withhold(text: str) -> str:
+    """A note without what it quotes: names from SRC stand in quotes, mostly at the end."""
+    return _QUOTED.sub("(name withheld)", text)
+
+
+@contextmanager
+def nameless_errors(src: Path, *, private: bool, listing: bool = False) -> Iterator[None]:
+    """In private mode, let no error out that names SRC or anything in it.
+
+    Expected errors keep their class, stage and exit code; SRC becomes `SRC`. While `listing`, any
+    part of a message may be a file name or a cell of a table, so only its kind and place are left.
+    Unexpected errors, whose messages may quote anything, become one that names their place.
+    """
+    if not private:
+        yield
+        return
+    try:
+        yield
+    except MedprepError as error:
+        raise (_listing_error(error) if listing else _without_src(error, src)) from None
+    except OSError as error:
+        raise StorageError(
+            f"{error.strerror or type(error).__name__} ({place_of(error)})", stage="store"
+        ) from None
+    except Exception as error:
+        raise MedprepError(f"internal error, please report it: {place_of(error)}") from None
+
+
+def place_of(error: BaseException) -> str:
+    """`KeyError at medprep/plan.py:12`: what is wrong with the code, nothing of the data."""
+    frames = traceback.extract_tb(error.__traceback__)
+    if not frames:
+        return type(error).__name__
+    file = Path(frames[-1].filename)
+    return f"{type(error).__name__} at {file.parent.name}/{file.name}:{frames[-1].lineno}"
+
+
+def refuse_names_as_classes(classes: Sequence[str], *, items: int, layout: str) -> None:
+    """Raise PrivacyError where folders taken for classes look like one folder per patient."""
+    if layout != "folder" or len(classes) < _MANY_CLASSES or 4 * len(classes) < items:
+        return
+    raise PrivacyError(
+        f"{len(classes)} folders for {items} images: these look like patients, not classes, and "
+        "class names are stored as they are",
+        hint="use --layout files, or --layout folder if they are classes",
+    )
+
+
+def _listing_error(error: MedprepError) -> MedprepError:
+    return type(error)(
+        f"SRC cannot be listed as asked: {place_of(error)}; names are withheld in private mode",
+        stage=error.stage,
+        hint="`medprep shard SRC OUT --keep-paths --dry-run` shows them, for your eyes only",
+    )
+
+
+def _without_src(error: MedprepError, src: Path) -> MedprepError:
+    names = sorted({str(path) for path in (src, src.absolute(), src.resolve())}, key=len)
+
+    def clean(text: str | None) -> str | None:
+        for name in reversed(names if len(names[0]) > 1 else names[1:]):
+            text = text and text.replace(name, "SRC")
+        return text
+
+    return type(error)(
+        clean(error.message) or "",
+        path=clean(error.path),
+        stage=error.stage,
+        hint=clean(error.hint),
+    )
 
 
 def refuse_inside(path: Path, out: Path, flag: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import platform
 import re
@@ -12,20 +13,21 @@ from pathlib import Path
 
 from medprep import _core, privacy
 from medprep.engines import ENGINE_NAMES, Job, Progress, Stop, run_job
-from medprep.errors import NoInputError, StoppedError, UsageError, VerificationError
+from medprep.errors import MedprepError, NoInputError, StoppedError, UsageError, VerificationError
 from medprep.kernels import KERNEL_NAMES
 from medprep.machine import cores
 from medprep.manifest import FILE_NAME as MANIFEST_FILE
 from medprep.options import DataOptions
 from medprep.plan import (
     PLAN_FILE,
-    SAMPLES_FILE,
     Plan,
     PlannedShard,
     check_samples,
     has_plan,
     load_plan,
     read_samples,
+    remove_samples,
+    samples_path,
     write_plan,
 )
 from medprep.planning import (
@@ -43,7 +45,7 @@ from medprep.types import JsonObject
 RECORDS_FOLDER = "records"
 _SHARD_NAME = re.compile(r"[A-Za-z0-9_]+-\d{5,}\.npz")
 _RECORD_NAME = re.compile(r"[A-Za-z0-9_]+-\d{5,}\.json")
-_OUR_FILES = ("samples.jsonl", "failures.jsonl", "run.json", SAMPLES_FILE, PLAN_FILE)
+_OUR_FILES = ("samples.jsonl", "failures.jsonl", "run.json", PLAN_FILE)
 
 Say = Callable[[str], None]
 """Takes one line for people."""
@@ -113,7 +115,29 @@ def run_shard(
     start = time.monotonic()
     _core.cpu_path()  # an unusable MEDPREP_CPU is refused before anything is planned or written
     say = say or (lambda line: None)
-    plan = prepare(src, out, data, run, say=say)
+    with privacy.nameless_errors(src, private=bool(data.private) or _is_private(out)):
+        plan = prepare(src, out, data, run, say=say)
+    with privacy.nameless_errors(src, private=plan.private):
+        return _run_plan(src, out, plan, run, stop, progress, say, start)
+
+
+def _is_private(out: Path) -> bool:
+    """True when OUT has a readable plan that is private; an unreadable one is reported later."""
+    with contextlib.suppress(MedprepError):
+        return load_plan(out).private
+    return False
+
+
+def _run_plan(
+    src: Path,
+    out: Path,
+    plan: Plan,
+    run: RunOptions,
+    stop: Stop | None,
+    progress: Callable[[int], Progress] | None,
+    say: Say,
+    start: float,
+) -> ShardReport:
     chosen = [shard for shard in plan.shards if _is_in_part(shard, run.part)]
     missing = [shard for shard in chosen if not is_done(out, plan, shard)]
     if len(missing) < len(chosen):
@@ -183,11 +207,13 @@ def merge(out: Path) -> JsonObject:
             f"{out}: {len(missing)} of {len(plan.shards)} shards are not done, first {missing[0]}",
             hint="run the missing --part, or `medprep shard SRC OUT` for all of them",
         )
-    _refuse_all_failed(out, plan)
-    summary: JsonObject = json.loads(_core.merge(str(out)))
-    if plan.private:
-        # The plan's samples are the one file with paths; a rerun would plan the same again.
-        (out / SAMPLES_FILE).unlink(missing_ok=True)
+    try:
+        _refuse_all_failed(out, plan)
+        summary: JsonObject = json.loads(_core.merge(str(out)))
+    finally:
+        if plan.private:
+            # The plan's samples are the one file with paths; a rerun would plan the same again.
+            _remove_samples(out, private=True)
     return summary
 
 
@@ -211,6 +237,15 @@ def remove_ours(out: Path) -> None:
             path.unlink(missing_ok=True)
         except OSError as error:
             raise storage_error(path, "remove", error) from error
+    for private in (False, True):
+        _remove_samples(out, private=private)
+
+
+def _remove_samples(out: Path, *, private: bool) -> None:
+    try:
+        remove_samples(out, private=private)
+    except OSError as error:
+        raise storage_error(samples_path(out, private=private), "remove", error) from error
 
 
 def refuse_foreign(out: Path) -> None:
@@ -245,7 +280,7 @@ def _restore_samples(
             hint="--overwrite makes the data set anew; a private one needs the same --key-file",
         )
     raise VerificationError(
-        f"{out / SAMPLES_FILE}: {state}, so it does not belong to plan.json",
+        f"{samples_path(out, private=plan.private)}: {state}, so it does not belong to plan.json",
         stage="plan",
         hint="run `medprep shard SRC OUT` without --part, or --overwrite",
     )
@@ -284,7 +319,11 @@ def _run_missing(
     # From here on OUT is not what an old manifest says.
     (out / MANIFEST_FILE).unlink(missing_ok=True)
     total = sum(shard.count for shard in missing)
-    paths = (sample.path for shard in missing for sample in read_samples(out, shard))
+    paths = (
+        sample.path
+        for shard in missing
+        for sample in read_samples(out, shard, private=plan.private)
+    )
     with readable_root(src, out, plan.layout, paths) as root:
         job = Job(
             root=str(root),

@@ -44,10 +44,10 @@ def write_once(path: Path, content: bytes, *, mode: int = 0o666) -> bool:
     return True
 
 
-def make_folder(path: Path) -> None:
-    """Create a folder and its parents. Raises StorageError."""
+def make_folder(path: Path, *, mode: int = 0o777) -> None:
+    """Create a folder and its parents. `mode` is narrowed by the umask. Raises StorageError."""
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        path.mkdir(mode=mode, parents=True, exist_ok=True)
     except OSError as error:
         raise storage_error(path, "create", error) from error
 

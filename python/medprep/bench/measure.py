@@ -20,6 +20,7 @@ from typing import Protocol
 
 from medprep.bench.arithmetic import Configuration, Measurement
 from medprep.errors import ExtraMissingError, VerificationError
+from medprep.plan import private_folder
 
 WARM_UP_ROUNDS = 1
 CLUSTER_TIMEOUT_S = 120
@@ -71,6 +72,8 @@ def measure(
             for configuration in order.sample(configurations, len(configurations)):
                 out = Path(folder) / "out"
                 shutil.copytree(plan, out)
+                if private_folder(plan).exists():
+                    shutil.copytree(private_folder(plan), private_folder(out))
                 seconds, startup, result = _run_once(configuration, run, out)
                 shutil.rmtree(out)
                 _keep_same_work(records, configuration, result)

@@ -13,7 +13,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from medprep import _core, machine
+from medprep import _core, machine, privacy
 from medprep.bench.arithmetic import Comparison, Configuration, compare
 from medprep.bench.measure import WARM_UP_ROUNDS, Result, measure
 from medprep.bench.plot import save_plot
@@ -55,12 +55,20 @@ def run_bench(
     Raises UsageError, NoInputError, ExtraMissingError before anything is measured, and
     VerificationError when two runs make different data sets.
     """
+    with privacy.nameless_errors(src, private=bool(data.private)):
+        return _run_bench(src, data, options, progress)
+
+
+def _run_bench(
+    src: Path, data: DataOptions, options: BenchOptions, progress: Callable[[str], None]
+) -> tuple[dict[str, Any], Comparison]:
     check_extras(options.configurations)
     versions = _versions()  # first, as it refuses an unusable MEDPREP_CPU
     cap_threads()
     box = machine.describe()
     with tempfile.TemporaryDirectory(prefix="medprep-bench-plan-", dir=options.scratch) as folder:
-        template = Path(folder)
+        template = Path(folder) / "plan"
+        template.mkdir()
         start = time.perf_counter()
         planned = make_plan(src, template, data, threads=machine.cores().usable, keep_key=False)
         plan_seconds = time.perf_counter() - start
@@ -159,7 +167,7 @@ def _input_facts(src: Path, planned: Planned) -> dict[str, Any]:
     root = root_of(src)
     total = sum((root / sample.path).stat().st_size for sample in planned.samples)
     return {
-        "src": str(src),
+        "src": "SRC (private)" if plan.private else str(src),
         "images": plan.samples,
         "bytes": total,
         "bytes_per_image": total / plan.samples,

@@ -6,9 +6,11 @@ import json
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Sequence
 from difflib import get_close_matches
 from importlib import import_module
+from pathlib import Path
 from typing import Any, NoReturn
 
 import click
@@ -38,6 +40,7 @@ EXIT_CODES = """\
 Exit codes: 0 done; 2 wrong use; 3 done, some inputs quarantined (or no usable input);
 4 verification failed; 5 privacy gate; 6 leakage gate; 74 storage trouble; 75 stopped safely,
 run again to go on; 130/143 signals; 1 anything else."""
+_FRAMES = 4  # of a traceback: enough to find the line
 _BROKEN_PIPE = 128 + signal.SIGPIPE
 
 
@@ -77,7 +80,7 @@ class VerbGroup(ExampleGroup):
         *rest: Any,  # noqa: ANN401 (passed on)
         **extra: Any,  # noqa: ANN401 (passed on)
     ) -> NoReturn:
-        """Run and exit; a traceback is only for what nobody expected."""
+        """Run and exit; tracebacks are shown to those only who ask for them."""
         words = list(sys.argv[1:] if args is None else args)
         extra = {"prog_name": "medprep", **extra, "standalone_mode": False}
         sys.exit(exit_code_of(lambda: super(VerbGroup, self).main(words, *rest, **extra), words))
@@ -105,7 +108,21 @@ def exit_code_of(call: Any, words: Sequence[str]) -> int:  # noqa: ANN401 (whate
     except OSError as error:
         message = f"{error.filename}: {error.strerror}" if error.filename else str(error)
         return _report_error(message, StorageError.exit_code, words)
+    except Exception as error:
+        if os.environ.get("MEDPREP_TRACEBACK") == "1":
+            raise
+        return _report_error(_internal_error(error), MedprepError.exit_code, words)
     return code if isinstance(code, int) else 0
+
+
+def _internal_error(error: Exception) -> str:
+    """Where it happened. The exception's own words may quote a patient's name."""
+    frames = traceback.extract_tb(error.__traceback__)[-_FRAMES:]
+    places = [f"{Path(f.filename).parent.name}/{Path(f.filename).name}:{f.lineno}" for f in frames]
+    return (
+        f"internal error, please report it: {type(error).__name__} at {', '.join(places)}; "
+        "MEDPREP_TRACEBACK=1 shows its words, which may name a file or a patient"
+    )
 
 
 def one_line(error: click.ClickException) -> str:

@@ -42,22 +42,24 @@ def plan(
     from medprep.cli.shard_run import describe, plan_json
     from medprep.plan import has_plan, load_plan
     from medprep.planning import check_out, make_plan, refuse_difference, refuse_new_images
+    from medprep.privacy import nameless_errors
     from medprep.run import RunOptions, refuse_foreign, remove_ours, save
 
-    check_out(src, out)
-    if overwrite:
-        remove_ours(out)
-    if has_plan(out):
-        made = load_plan(out)
-        refuse_difference(made, data, out)
-        refuse_new_images(made, src, out, key_file=data.key_file)
-        output.say("the plan is there already; --overwrite plans anew")
-    else:
-        refuse_foreign(out)
-        planned = make_plan(src, out, data, threads=RunOptions(threads=threads).num_threads)
-        for note in planned.notes:
-            output.warn(note)
-        save(out, planned, data)
-        made = planned.plan
+    with nameless_errors(src, private=bool(data.private)):
+        check_out(src, out)
+        if overwrite:
+            remove_ours(out)
+        if has_plan(out):
+            made = load_plan(out)
+            refuse_difference(made, data, out)
+            refuse_new_images(made, src, out, key_file=data.key_file)
+            output.say("the plan is there already; --overwrite plans anew")
+        else:
+            refuse_foreign(out)
+            planned = make_plan(src, out, data, threads=RunOptions(threads=threads).num_threads)
+            for note in planned.notes:
+                output.warn(note)
+            save(out, planned, data)
+            made = planned.plan
     output.result(f"plan: {describe(made)}, {out}", plan_json(made, out))
     ctx.exit(3 if made.failures else 0)

@@ -13,6 +13,7 @@ from medprep.errors import InterruptedRunError, StoppedError
 from medprep.options import DataOptions
 from medprep.plan import Plan, has_plan, load_plan
 from medprep.planning import check_out, make_plan, refuse_difference, refuse_new_images
+from medprep.privacy import nameless_errors
 from medprep.report import ShardReport
 from medprep.run import RunOptions, run_shard
 from medprep.types import JsonObject
@@ -42,12 +43,13 @@ def run_shard_with_signals(
 
 def dry_run_shard(src: Path, out: Path, data: DataOptions, run: RunOptions, output: Output) -> None:
     """Plan, say what would be made, write nothing."""
-    check_out(src, out)
-    if has_plan(out) and not run.overwrite:
-        made = load_plan(out)
-        refuse_difference(made, data, out)
-        refuse_new_images(made, src, out)
-    planned = make_plan(src, out, data, threads=run.num_threads, keep_key=False)
+    with nameless_errors(src, private=bool(data.private)):
+        check_out(src, out)
+        if has_plan(out) and not run.overwrite:
+            made = load_plan(out)
+            refuse_difference(made, data, out)
+            refuse_new_images(made, src, out, key_file=data.key_file)
+        planned = make_plan(src, out, data, threads=run.num_threads, keep_key=False)
     for note in planned.notes:
         output.warn(note)
     output.result(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol
 
 from medprep.pipeline import PipelineSpec
 from medprep.pipeline import from_json as spec_from_json
-from medprep.plan import SAMPLES_FILE, Plan, PlannedShard
+from medprep.plan import Plan, PlannedShard, samples_path
 
 Progress = Callable[[int, int, int], None]
 """Called with images done, images failed and shards done so far; never often enough to matter."""
@@ -35,9 +36,10 @@ class Job:
     on_error: `skip` records a failed input, `fail` ends the run with its error.
     """
 
-    root: str
+    # Not shown: Dask writes the arguments of a failed task to the logs of its workers.
+    root: str = field(repr=False)
     out: str
-    plan: Plan
+    plan: Plan = field(repr=False)
     shards: Sequence[PlannedShard]
     kernel: str
     on_error: str = "skip"
@@ -53,7 +55,7 @@ class Job:
             {
                 "root": self.root,
                 "out": self.out,
-                "plan_samples": f"{self.out}/{SAMPLES_FILE}",
+                "plan_samples": str(samples_path(Path(self.out), private=self.plan.private)),
                 "shards": [shard.to_json() for shard in self.shards],
                 "spec": dict(self.plan.spec),
                 "image": self.plan.image.to_json(),

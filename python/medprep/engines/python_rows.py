@@ -127,7 +127,7 @@ def _make_shard(
     ahead: int,
     tally: _Tally,
 ) -> None:
-    samples = read_samples(Path(job.out), shard)
+    samples = read_samples(Path(job.out), shard, private=job.plan.private)
     writer = _open_writer(job, shard, samples)
     try:
         for sample, outcome in _outcomes(samples, maker, pool, ahead):
