@@ -14,7 +14,7 @@ PYTHON_CODE  := python tests benches/python
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test quick lint rust-test python-test fmt bench bench-full parity fuzz lock docs clean
+.PHONY: help setup demo test quick lint rust-test python-test fmt bench bench-full parity hostile fuzz lock docs clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -84,6 +84,9 @@ bench-full: setup ## the same with the whole comparison, into docs/performance.m
 
 parity: setup ## thousands of random images and parameters against the installed OpenCV
 	PYTHONPATH=tests $(BIN)/python tests/parity/run_parity.py
+
+hostile: setup ## 10,000 damaged and lying files, one by one and through both kernels
+	$(BIN)/python tests/hostile/run_hostile.py --count 10000
 
 fuzz: ## fuzz the JPEG, PNG and DICOM decoders, 60 s each (needs nightly Rust and cargo-fuzz)
 	@cargo +nightly --version >/dev/null 2>&1 || { echo 'make fuzz needs a nightly Rust: rustup toolchain install nightly' >&2; exit 1; }

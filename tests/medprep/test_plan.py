@@ -60,7 +60,7 @@ def test_private_plans_name_no_path_outside_the_samples(with_broken, tmp_path):
     text = (out / plan_file.PLAN_FILE).read_text()
     assert "Doe" not in text
     assert len(json.loads(text)["failures"][0]["id"]) == 32
-    assert (out / plan_file.SAMPLES_FILE).stat().st_mode & 0o777 == 0o600
+    assert plan_file.samples_path(out, private=True).stat().st_mode & 0o777 == 0o600
     assert (tmp_path / "medprep.key").stat().st_mode & 0o777 == 0o600
 
 
