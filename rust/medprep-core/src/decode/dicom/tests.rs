@@ -51,7 +51,7 @@ fn files_that_dicom_object_writes_are_read_in_every_encoding() {
     for syntax in [
         uids::IMPLICIT_VR_LITTLE_ENDIAN,
         uids::EXPLICIT_VR_LITTLE_ENDIAN,
-        uids::EXPLICIT_VR_BIG_ENDIAN,
+        syntax::EXPLICIT_BE,
         uids::DEFLATED_EXPLICIT_VR_LITTLE_ENDIAN,
     ] {
         let data = file(image(&pixels, 3, 4), syntax);
