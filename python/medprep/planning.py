@@ -402,12 +402,13 @@ def _asked_split(plan: Plan, text: str | None) -> str:
 
 def _spec_values(spec: Any) -> JsonObject:  # noqa: ANN401 (JSON)
     """`{"resize.height": 224, ...}`: one entry per value, so that differences have names."""
-    return {
+    values = {
         f"{step['step']}.{key}": value
         for step in spec["steps"]
         for key, value in step.items()
         if key != "step"
     }
+    return values | {"dtype": spec["dtype"]}
 
 
 def _show(value: object) -> str:

@@ -110,5 +110,12 @@ def test_shard_takes_the_words_of_the_flags(two_classes, tmp_path):
     assert report.to_json()["images"] == 20
     with pytest.raises(SpecError, match=r"seed: 1 there, 2 asked"):
         medprep.shard(two_classes, tmp_path / "a", size="8x9", clahe="2:2", seed=2)
+    for words, message in (
+        ({"dtype": "uint16"}, "dtype: uint8 there, uint16 asked"),
+        ({"window": "40:400"}, "window.center: none there, 40.0 asked"),
+        ({"frames": "first"}, "decode.frames: none there, first asked"),
+    ):
+        with pytest.raises(SpecError, match=message):
+            medprep.shard(two_classes, tmp_path / "a", preset="plain", size="8x9", seed=1, **words)
     with pytest.raises(UsageError, match="engine must be one of"):
         medprep.shard(two_classes, tmp_path / "c", engine="threds")

@@ -151,7 +151,7 @@ def test_wrong_use_is_refused_in_one_line(two_classes, tmp_path):
         ((two_classes, out, "--clahe", "2:8", "--no-clahe"), "exclude each other"),
         ((two_classes, out, "--gamma", "0"), "gamma must be a number in 0.01..100"),
         ((two_classes, out, "--median", "5"), "median size must be 3, got 5"),
-        ((two_classes, out, "--dtype", "uint16"), "dtype 'uint16' is not supported"),
+        ((two_classes, out, "--dtype", "int7"), "'int7' is not one of"),
         ((two_classes, out, "--steps", tmp_path / "no.yaml"), "cannot read the steps"),
         ((two_classes, out, "--unlabelled", "norml"), "did you mean 'normal'?"),
         ((two_classes, out, "--group-by", "patient"), "has no columns"),

@@ -17,8 +17,9 @@ use crate::wait::wait_detached;
 
 /// Bytes of a file that nearly always hold its whole header.
 const HEADER_BYTES: u64 = 64 << 10;
-/// Bytes read when they do not: metadata segments may stand before the size.
-const LONG_HEADER_BYTES: u64 = 64 << 20;
+/// Bytes read when they do not: metadata segments may stand before the size, and the directory of a
+/// TIFF may stand behind its pixels.
+const LONG_HEADER_BYTES: u64 = 512 << 20;
 
 /// Asks a run to finish the shards in flight and to begin no other; may be set from any thread.
 #[pyclass(frozen, module = "medprep._core")]

@@ -15,7 +15,7 @@ pub(in super::super) trait Value: Copy + Default {
     /// Rounded to even and saturated.
     fn rounded(number: f32) -> Self;
     /// The sum over every `step`-th value of the rows of a block.
-    fn block_sum<'a>(rows: impl Iterator<Item = &'a [Self]>, step: usize) -> f32
+    fn block_sum<'a>(rows: impl Iterator<Item = &'a [Self]> + Clone, step: usize) -> f32
     where
         Self: 'a;
     /// The mean of 2 x 2, rounded half up.
@@ -32,7 +32,7 @@ impl Value for u8 {
     }
 
     /// Whole numbers, converted once.
-    fn block_sum<'a>(rows: impl Iterator<Item = &'a [Self]>, step: usize) -> f32 {
+    fn block_sum<'a>(rows: impl Iterator<Item = &'a [Self]> + Clone, step: usize) -> f32 {
         rows.flat_map(|row| row.iter().step_by(step)).map(|&v| u64::from(v)).sum::<u64>() as f32
     }
 
@@ -50,8 +50,14 @@ impl Value for u16 {
         number.round_ties_even() as Self
     }
 
-    /// Floats, four values at a time: that is where sums above 2^24 round.
-    fn block_sum<'a>(rows: impl Iterator<Item = &'a [Self]>, step: usize) -> f32 {
+    /// Floats, four values at a time: that is where sums above 2^24 round. Smaller ones are exact.
+    fn block_sum<'a>(rows: impl Iterator<Item = &'a [Self]> + Clone, step: usize) -> f32 {
+        const MOST_EXACT: usize = 256; // times 65,535 is below 2^24
+        if rows.clone().map(|row| row.len().div_ceil(step)).sum::<usize>() <= MOST_EXACT {
+            let row_sum =
+                |row: &[Self]| row.iter().step_by(step).map(|&v| u32::from(v)).sum::<u32>();
+            return rows.map(row_sum).sum::<u32>() as f32;
+        }
         let mut values = rows.flat_map(|row| row.iter().step_by(step)).map(|&v| u32::from(v));
         let mut sum = 0.0;
         loop {
