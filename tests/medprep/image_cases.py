@@ -95,6 +95,10 @@ def tiff_cases() -> Iterator[Case]:
         yield Case("TIFF", way, "RGB", "8", data, medprep.decode, COLOR, "equal")
         data = tiff_file(DEEP_COLOR, photometric=RGB, bits=16, **options)
         yield Case("TIFF", way, "RGB", "16", data, _core.decode_wide, DEEP_COLOR, "uint16: equal")
+    data = tiff_file(DEEP_GREY[:, :, None], bits=16, tile=(16, 16))
+    narrow = in_rgb((DEEP_GREY >> 8).astype(np.uint8))
+    black = "grey, black is 0"
+    yield Case("TIFF", "tiles", black, "16", data, medprep.decode, narrow, "8 bits: high byte")
     smooth = cv2.resize(COLOR[:6, :6], (50, 37), interpolation=cv2.INTER_CUBIC)
     for name, pixels in (("YBR", smooth), ("grey", smooth[:, :, 0])):
         data = encoded(pixels, "TIFF", compression="jpeg", quality=90)

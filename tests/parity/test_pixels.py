@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from format_samples import FORMATS
 from parity_checks import CHECKS, check_all_colours, opencv_decode, our_decode
 from parity_samples import (
     chunk,
@@ -249,3 +250,24 @@ def test_flipped_bits_never_crash_and_clean_results_are_mostly_equal() -> None:
             unequal += not np.array_equal(ours, theirs)
     assert both > 50
     assert unequal <= both // 20, f"{unequal} of {both}"
+
+
+def test_mutated_files_of_the_other_formats_decode_or_are_refused() -> None:
+    rng = np.random.default_rng(SEED)
+    decoded = refused = 0
+    for kind, make in FORMATS.items():
+        for _ in range(40):
+            data = bytearray(make(rng)[1])
+            kept = bytes(data[:16])
+            for _ in range(rng.integers(1, 6)):
+                data[rng.integers(0, len(data))] ^= 1 << int(rng.integers(0, 8))
+            data[:16] = kept if kind.startswith("WebP") else kept[:4] + bytes(data[4:16])
+            cut = int(rng.integers(20, len(data) + 1)) if rng.integers(0, 4) == 0 else len(data)
+            for decode in (_core.decode, _core.decode_wide):
+                try:
+                    decode(bytes(data[:cut]))
+                    decoded += 1
+                except MedprepError as error:
+                    assert "gave up" not in str(error), f"{kind}: {error}"
+                    refused += 1
+    assert decoded > 50 and refused > 50
