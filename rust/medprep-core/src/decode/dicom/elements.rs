@@ -216,7 +216,9 @@ impl Walk<'_> {
                     self.at = before;
                     return Ok(before);
                 }
-                _ => drop(self.element(&head)?),
+                _ => {
+                    self.element(&head)?;
+                }
             }
         }
     }

@@ -116,11 +116,12 @@ impl Rest<'_, '_, '_> {
         };
         let (mut left, mut corner) = (*first, *above_first);
         for (pixel, up) in pixels.iter_mut().zip(above) {
-            for c in 0..N {
+            let neighbours = left.iter_mut().zip(up).zip(corner).zip(tables);
+            for (((left, &up), corner), table) in neighbours {
                 reader.refill();
-                let predicted = predict(left[c].into(), up[c].into(), corner[c].into());
-                let difference = tables[c].difference(reader).ok_or_else(no_code)?;
-                left[c] = (predicted as u16).wrapping_add(difference);
+                let predicted = predict((*left).into(), up.into(), corner.into());
+                let difference = table.difference(reader).ok_or_else(no_code)?;
+                *left = (predicted as u16).wrapping_add(difference);
             }
             *pixel = left;
             corner = *up;
