@@ -14,7 +14,7 @@ PYTHON_CODE  := python tests benches/python
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test quick lint rust-test python-test fmt bench bench-full parity hostile fuzz lock docs clean
+.PHONY: help setup demo test quick lint rust-test python-test fmt bench bench-full parity hostile torture fuzz lock docs clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -87,6 +87,9 @@ parity: setup ## thousands of random images and parameters against the installed
 
 hostile: setup ## 10,000 damaged and lying files, one by one and through both kernels
 	$(BIN)/python tests/hostile/run_hostile.py --count 10000
+
+torture: setup ## kill a training run inside 100 of its saves; it must end with the undisturbed bits
+	cd tests/medtrain && ../../$(BIN)/python torture.py --kills 100
 
 fuzz: ## fuzz the JPEG, PNG and DICOM decoders, 60 s each (needs nightly Rust and cargo-fuzz)
 	@cargo +nightly --version >/dev/null 2>&1 || { echo 'make fuzz needs a nightly Rust: rustup toolchain install nightly' >&2; exit 1; }

@@ -147,7 +147,7 @@ MEDTRAIN_TOP = {"__init__", "__main__", "api", "cli", "trained"}
 # The only doors from medtrain into medprep.
 MEDPREP_DOORS: Arrows = {
     "errors": {"errors"},
-    "data": {"shards"},
+    "data": {"manifest", "shards"},
     "dataset": {"manifest"},
     "trained": {"errors", "kernels", "pipeline"},
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import mmap
 import operator
+import resource
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +40,7 @@ class ShardReader:
 
     out: a folder made by `medprep shard`.
     split: `train`, `val`, `test`, ...; None reads all splits one after the other.
+    manifest: of OUT, where the caller has read it already.
 
     Shards are mapped on first use and shared through the page cache between processes; there are
     no threads. Pickling carries the path, not the data. Compressed shards (`--compress deflate`)
@@ -48,10 +50,12 @@ class ShardReader:
     missing, has another size than the manifest says, or is damaged.
     """
 
-    def __init__(self, out: str | Path, split: str | None = None) -> None:
+    def __init__(
+        self, out: str | Path, split: str | None = None, *, manifest: Manifest | None = None
+    ) -> None:
         self.out = Path(out)
         self.split = split
-        self.manifest: Manifest = manifest_file.load(self.out)
+        self.manifest: Manifest = manifest or manifest_file.load(self.out)
         if split is not None and split not in self.manifest.splits:
             raise UsageError(
                 f"{self.out}: no split {split!r}; it has {', '.join(self.manifest.splits)}"
@@ -206,8 +210,17 @@ class ShardReader:
             shard = _open_shard(self.out / entry.name, entry, self.manifest)
             if not shard.is_mapped:
                 self._open = {key: kept for key, kept in self._open.items() if kept.is_mapped}
+            # Every mapping holds a file open; of many shards the one opened first has to go.
+            while len(self._open) >= _most_open():
+                del self._open[next(iter(self._open))]
             self._open[at] = shard
         return shard
+
+
+def _most_open() -> int:
+    """Shards that one reader may hold: a training run reads three splits and needs other files."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return 2**20 if soft == resource.RLIM_INFINITY else max(16, soft // 4)
 
 
 def _check_size(path: Path, entry: ShardEntry) -> None:

@@ -41,7 +41,7 @@ class DataSet:
 def open_data(path: Path) -> DataSet:
     """Open the splits; raises UsageError when there is none, VerificationError when damaged."""
     manifest = manifest_file.load(path)
-    splits = {name: Split(path, name) for name in manifest.splits}
+    splits = {name: Split(path, name, manifest) for name in manifest.splits}
     return DataSet(path, manifest, {name: split for name, split in splits.items() if len(split)})
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import platform
+import resource
 import subprocess
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,14 @@ _PACKAGES = ("medprep", "torch", "torchvision", "timm", "numpy", "safetensors")
 def usable_cores() -> int:
     """Cores this process may use; fewer than the machine has under SLURM and in containers."""
     return len(os.sched_getaffinity(0))
+
+
+def allow_many_files() -> None:
+    """Raise the soft limit of open files to the hard one: each mapped shard holds one."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def describe_machine() -> dict[str, Any]:

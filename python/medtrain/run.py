@@ -42,6 +42,7 @@ def train(job: Job, world: World, stop: StopFlag, *, init_method: str | None = N
     init_method: how several processes meet (see `distributed.initialise`). Raises MedprepError
     for what a user can mend.
     """
+    machine.allow_many_files()
     data = check(job)
     device = _prepare_process(job, world)
     if job.strategy != "serial":

@@ -1,4 +1,4 @@
-"""Runs that are stopped inside an epoch and go on, alone or in other numbers; spawned by name."""
+"""Runs that are stopped inside an epoch and go on, alone or in other numbers; started by name."""
 
 from __future__ import annotations
 
@@ -77,13 +77,15 @@ class StopAfter:
         return 15 if self._left < 0 else 0
 
 
-def run_world(world_size: int, folder: Path, out: str, *, polls: int = -1, **sets) -> float:
-    """Run one world of fresh processes; returns its seconds. Raises when one fails or hangs."""
+def run_world(world_size: int, folder: Path, out: str, *, polls: int = -1, **sets) -> None:
+    """Run one world of fresh processes; raises when one fails or hangs."""
     begin = time.monotonic()
     if world_size == 1:
         work(0, 1, folder, out, polls, sets)
-        return time.monotonic() - begin
-    context = multiprocessing.get_context("spawn")
+        return
+    # One process imports torch and forks the workers before any thread has started.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["torch", "timm", "medtrain.run"])
     processes = [
         context.Process(target=work, args=(rank, world_size, folder, out, polls, sets))
         for rank in range(world_size)
@@ -96,4 +98,3 @@ def run_world(world_size: int, folder: Path, out: str, *, polls: int = -1, **set
     for process in processes:
         process.kill()
     assert set(codes) == {0}, f"exit codes by rank: {codes}"
-    return time.monotonic() - begin

@@ -75,8 +75,8 @@ def test_corrupt_sample_on_one_rank_is_agreed_on_by_all(tmp_path, policy):
     toy.flip_pixel(shards, "train", 5)
     toy.flip_pixel(shards, "val", 1)
     sets = {"train.epochs": 1, "data.on_corrupt": policy}
-    seconds = resumptions.run_world(2, tmp_path, "run", **sets)
-    assert seconds < 120  # of which nearly all is starting Python; a hang would be 20 minutes
+    # fails after its time limit, of which nearly all is starting Python; a hang would be 20 minutes
+    resumptions.run_world(2, tmp_path, "run", **sets)
     errors = [path.read_text() for path in tmp_path.glob("run-error-*")]
     if policy == "fail":
         assert len(errors) == 2 and errors[0] == errors[1]

@@ -226,6 +226,23 @@ def test_shortcut_that_nearly_predicts_is_said(run, tmp_path):
     assert shortcut["auroc"] in page.values and "larger is positive" in page.text
 
 
+def test_shortcuts_are_given_to_the_command_as_a_file(run, tmp_path, capsys):
+    from medtrain.cli import main
+
+    row = {"direction": "larger is positive", "auroc": 0.81, "auroc_interval": None}
+    table = tmp_path / "shortcuts.json"
+    table.write_text(json.dumps({"shortcuts": {"file size": row}}))
+    out = tmp_path / "page.html"
+    arguments = ["report", str(run), "--out", str(out), "--shortcuts", str(table)]
+    with pytest.raises(SystemExit, match="0"):
+        main(arguments)
+    assert "'file size' alone predicts with AUROC 0.810" in Page(out.read_text()).text
+    table.write_text("[1]")
+    with pytest.raises(SystemExit, match="2"):
+        main(arguments)
+    assert "expected an object of NAME: {'auroc': ...}" in capsys.readouterr().err
+
+
 def test_many_classes_use_averages_and_a_map(tmp_path):
     classes = tuple(f"class {i:02}" for i in range(24))
     run = make_run(

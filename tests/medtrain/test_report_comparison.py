@@ -101,10 +101,17 @@ def test_without_commits_equal_versions_must_show_that_the_code_is_the_same(tmp_
 
 def test_differences_are_said_in_words(serial, tmp_path):
     runs = [serial, ddp(tmp_path, digest="b" * 64, commit=None)]
-    said = report_data(runs)["comparison"]["differences"]
+    comparison = report_data(runs)["comparison"]
     digest = "The data set digest differs between the runs: the numbers are of different data."
-    assert digest in said
-    assert "The commit is not recorded for 'ddp'." in said
+    assert comparison["differences"] == [digest]
+    assert comparison["unrecorded"] == ["The commit is not recorded for 'ddp'."]
+
+
+def test_unrecorded_commit_alone_does_not_make_runs_unlike(tmp_path):
+    runs = [make_run(tmp_path / f"s{seed}", seed=seed, commit=None, **SMALL) for seed in (1, 2)]
+    page = write_html(runs, tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "The runs are not alike" not in page
+    assert "Not all is known of the runs" in page
 
 
 def test_seeds_become_one_setting_with_median_and_interval(tmp_path):

@@ -80,11 +80,9 @@ def attempt(shards: Path, out: Path, kill_at: int | None) -> bool:
 def digest(out: Path) -> dict[str, str]:
     """SHA-256 of everything that was learned and measured."""
     files = sorted((out / "checkpoints").glob("*/*.safetensors"))
-    files += [out / "metrics.json", *sorted(out.glob("predictions-*.npz"))]
+    files.append(out / "metrics.json")
     return {
-        str(path.relative_to(out)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in files
-        if "predictions" not in path.name  # a ZIP carries the time
+        str(path.relative_to(out)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files
     }
 
 

@@ -23,17 +23,29 @@ Write one self-contained HTML page about one run, or comparing several.
 @click.option(
     "--out", type=click.Path(path_type=Path), help="HTML file.  [default: RUN/report.html]"
 )
+@click.option(
+    "--shortcuts",
+    type=click.Path(path_type=Path),
+    help="JSON: name of a scalar -> what it predicts by itself, as the shortcut audit gives it.",
+)
 @common
 def report(
-    runs: tuple[Path, ...], out: Path | None, as_json: bool, verbose: int, quiet: int
+    runs: tuple[Path, ...],
+    out: Path | None,
+    shortcuts: Path | None,
+    as_json: bool,
+    verbose: int,
+    quiet: int,
 ) -> None:
     """Write the report of one run or several."""
     import json
 
     from medtrain import reports
 
-    page = reports.write_html(runs, out or runs[0] / "report.html")
+    known = None if shortcuts is None else reports.read_shortcuts(shortcuts)
+    page = reports.write_html(runs, out or runs[0] / "report.html", shortcuts=known)
     if as_json:
-        click.echo(json.dumps({"out": str(page)} | reports.report_data(runs), allow_nan=False))
+        data = {"out": str(page)} | reports.report_data(runs, shortcuts=known)
+        click.echo(json.dumps(data, allow_nan=False))
     else:
         click.echo(str(page))

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from medprep.manifest import Manifest
 from medprep.shards import ShardReader
 from medtrain.types import Batch
 
@@ -22,12 +23,14 @@ class Split:
     randomness of its augmentation) whatever else is left out.
     """
 
-    def __init__(self, out: str | Path, name: str) -> None:
+    def __init__(self, out: str | Path, name: str, manifest: Manifest | None = None) -> None:
         self.name = name
-        self._reader = ShardReader(out, name)
-        labels = self._reader.labels
-        self.rows: NDArray[np.int64] = np.flatnonzero(labels != UNLABELLED).astype(np.int64)
-        self.labels: NDArray[np.int64] = labels[self.rows]
+        self._reader = ShardReader(out, name, manifest=manifest)
+        self._entry = self._reader.manifest.splits[name]
+        self.rows: NDArray[np.int64] = np.arange(len(self._reader), dtype=np.int64)
+        if self._entry.unlabelled:
+            # Only then must every shard be opened before the first batch.
+            self.rows = np.flatnonzero(self._reader.labels != UNLABELLED).astype(np.int64)
 
     def __len__(self) -> int:
         """Number of labelled samples."""
@@ -40,8 +43,10 @@ class Split:
         return Batch(torch.from_numpy(images), torch.from_numpy(labels), torch.from_numpy(rows))
 
     def class_counts(self, num_classes: int) -> NDArray[np.int64]:
-        """Labelled samples of each class."""
-        return np.bincount(self.labels, minlength=num_classes).astype(np.int64)
+        """Labelled samples of each class, as the manifest has them."""
+        counts = np.zeros(num_classes, np.int64)
+        counts[: len(self._entry.class_counts)] = self._entry.class_counts
+        return counts
 
     def ids(self, rows: NDArray[np.int64]) -> NDArray[np.str_]:
         """The ids of stored rows."""

@@ -68,6 +68,7 @@ def compare(runs: Sequence[Run]) -> dict[str, Any]:
     settings = group_by_setting(runs)
     return {
         "differences": differences(runs),
+        "unrecorded": unrecorded(runs),
         "config_differences": config_differences(runs),
         "speedups": [speedup.__dict__ | {} for speedup in speedups(settings)],
         "seeds": [summary for s in settings if (summary := seed_summary(s)) is not None],
@@ -103,22 +104,32 @@ def group_by_setting(runs: Sequence[Run]) -> list[Setting]:
 
 def differences(runs: Sequence[Run]) -> list[str]:
     """Say in words what keeps the runs from being measured with the same yardstick."""
+    return [
+        f"The {title} differs between the runs: {consequence}."
+        for title, values, consequence in _yardsticks(runs)
+        if len(set(values) - {None}) > 1
+    ]
+
+
+def unrecorded(runs: Sequence[Run]) -> list[str]:
+    """Say in words what cannot be told: a missing commit is no difference, and no equality."""
     found = []
-    checks = (
+    for title, values, _ in _yardsticks(runs):
+        missing = [run.name for run, value in zip(runs, values, strict=True) if value is None]
+        if missing:
+            found.append(f"The {title} is not recorded for {_listed(missing)}.")
+    return found
+
+
+def _yardsticks(runs: Sequence[Run]) -> list[tuple[str, list[str | None], str]]:
+    """(what, its value in each run, what follows where it differs)."""
+    return [
         ("data set digest", [run.digest for run in runs], "the numbers are of different data"),
         ("commit", [run.commit for run in runs], "the runs are of different code"),
         ("recipe", [run.recipe for run in runs], "the runs solve different tasks"),
         ("precision", [run.precision for run in runs], "speed and rounding differ"),
         ("hardware", [run.device for run in runs], "their speeds do not compare"),
-    )
-    for title, values, consequence in checks:
-        known = {value for value in values if value is not None}
-        if len(known) > 1:
-            found.append(f"The {title} differs between the runs: {consequence}.")
-        elif None in values:
-            missing = [run.name for run, value in zip(runs, values, strict=True) if value is None]
-            found.append(f"The {title} is not recorded for {_listed(missing)}.")
-    return found
+    ]
 
 
 def config_differences(runs: Sequence[Run]) -> list[dict[str, Any]]:

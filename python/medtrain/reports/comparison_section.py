@@ -18,7 +18,7 @@ def comparison_section(runs: Sequence[Run], compared: Mapping[str, Any]) -> Mark
     split = common_split(runs)
     return joined(
         [
-            _differences(compared["differences"]),
+            _differences(compared["differences"], compared["unrecorded"]),
             section("Runs", _overview(runs, split)),
             _auroc(runs, split),
             _curves(group_by_setting(runs)),
@@ -36,8 +36,8 @@ def common_split(runs: Sequence[Run]) -> str | None:
     return "val" if any("val" in run.metrics for run in runs) else None
 
 
-def _differences(sentences: Sequence[str]) -> Markup:
-    if not sentences:
+def _differences(differences: Sequence[str], unrecorded: Sequence[str]) -> Markup:
+    if not differences and not unrecorded:
         return tag(
             "aside",
             tag("p", "Same data set, code, recipe, precision and hardware in all runs."),
@@ -45,8 +45,8 @@ def _differences(sentences: Sequence[str]) -> Markup:
         )
     return tag(
         "aside",
-        tag("h2", "The runs are not alike"),
-        tag("ul", *(tag("li", sentence) for sentence in sentences)),
+        tag("h2", "The runs are not alike" if differences else "Not all is known of the runs"),
+        tag("ul", *(tag("li", sentence) for sentence in (*differences, *unrecorded))),
         class_="cautions",
     )
 

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from medtrain import distributed
 from medtrain.config import DdpConfig
+from medtrain.precision import Precision
 from medtrain.strategies.serial import SerialStrategy
 from medtrain.strategies.synced_norm import synchronise_norms
 from medtrain.tasks.base import Task
-from medtrain.types import Batch, JsonObject, Rows
+from medtrain.types import Batch, JsonObject, Rows, StepOutput
 
 # torch 2.13 renamed the switch and warns about the old name.
 _LEAVE_BUFFERS: dict[str, Any] = (
@@ -100,6 +103,7 @@ class DDPStrategy(DataParallelStrategy):
     ) -> None:
         super().__init__(device, channels_last=channels_last, sync_norm=sync_norm)
         self._options = options or DdpConfig()
+        self._is_laid_out = self.world_size <= 2  # the sum of two numbers has one rounding
 
     def details(self) -> JsonObject:
         """The options of DDP."""
@@ -121,6 +125,20 @@ class DDPStrategy(DataParallelStrategy):
 
             wrapped.register_comm_hook(None, default_hooks.bf16_compress_hook)
         return wrapped
+
+    def train_step(
+        self, task: Task, model: nn.Module, micro_batches: Sequence[Batch], precision: Precision
+    ) -> StepOutput:
+        """The serial step over all ranks, with the same rounding in a resumed run."""
+        if not self._is_laid_out:
+            # torch lays gradients out anew after the first backward pass, and where an element
+            # lies decides in which order three and more ranks add it up.
+            self._is_laid_out = True
+            first = micro_batches[0]
+            self._join_without_samples(task, model, first.without(np.ones(len(first), np.bool_)))
+            for parameter in model.parameters():
+                parameter.grad = None
+        return super().train_step(task, model, micro_batches, precision)
 
     def _plain(self, model: nn.Module) -> nn.Module:
         return model.module if isinstance(model, DistributedDataParallel) else model
