@@ -101,17 +101,17 @@ def test_settings_that_contradict_each_other_are_refused(sets, message):
 
 
 def test_mapping_of_classes_is_set_key_by_key_and_survives_its_file(tmp_path):
-    config = resolve("classify", sets=["augment.class_strength.glaucoma=2"])
-    assert config.augment.class_strength == {"glaucoma": 2.0}
-    config.save(tmp_path / "config.yaml")
-    assert resolve(file=tmp_path / "config.yaml") == config
+    found = config.resolve("classify", sets=["augment.class_strength.glaucoma=2"])
+    assert found.augment.class_strength == {"glaucoma": 2.0}
+    found.save(tmp_path / "config.yaml")
+    assert config.resolve(file=tmp_path / "config.yaml") == found
     with pytest.raises(ConfigError, match=r"unknown key 'augment\.hue\.glaucoma'"):
-        resolve("classify", sets=["augment.hue.glaucoma=2"])
+        config.resolve("classify", sets=["augment.hue.glaucoma=2"])
     with pytest.raises(ConfigError, match=r"class_strength\.glaucoma must be in"):
-        resolve("classify", sets=["augment.class_strength.glaucoma=-1"])
+        config.resolve("classify", sets=["augment.class_strength.glaucoma=-1"])
 
 
 @pytest.mark.parametrize("text", ["train.ema_decay=1", "train.label_smoothing=-0.1"])
 def test_shares_are_below_one(text):
     with pytest.raises(ConfigError, match=r"must be in \[0, 1\)"):
-        resolve("classify", sets=[text])
+        config.resolve("classify", sets=[text])
