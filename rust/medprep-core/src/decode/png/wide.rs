@@ -5,8 +5,8 @@ use ::png::{ColorType, DecodeOptions as PngOptions, Decoder, Transformations};
 use super::super::error::damaged;
 use super::super::guard::catch_panic;
 use super::super::{Channels, DecodeOptions};
-use super::grey::{BLUE, GREEN, RED};
 use super::careful::to_error;
+use super::grey::{BLUE, GREEN, RED};
 use super::{FORMAT, Header};
 use crate::{ImageU16, Result};
 
