@@ -141,6 +141,7 @@ MEDTRAIN: Arrows = {
     "launch": {"job", "distributed", "machine", "records", "stop", "errors"},
     # pages; they see files, never torch
     "reports": {"metrics", "files", "errors"},
+    "scaling": {"records", "reports", "files", "errors"},
 }
 # `trained` builds what uses a run; `api` and `cli` are the faces.
 MEDTRAIN_TOP = {"__init__", "__main__", "api", "cli", "trained"}
@@ -282,8 +283,8 @@ def test_strategies_know_the_task_protocol_and_no_task_or_model_by_name() -> Non
     assert not {m for m in modules if m.startswith("medtrain.models")}
 
 
-def test_reports_and_metrics_never_import_torch() -> None:
-    for part in ("reports", "metrics"):
+def test_reports_metrics_and_scaling_never_import_torch() -> None:
+    for part in ("reports", "metrics", "scaling"):
         folder = REPOSITORY / "python" / "medtrain" / part
         modules = {m.split(".")[0] for f in folder.rglob("*.py") for m in imported_modules(f)}
         assert "torch" not in modules

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from medtrain.reports.cautions import cautions
 from medtrain.reports.collect import Run, read_runs
 from medtrain.reports.compare import compare
 from medtrain.reports.comparison_section import comparison_section
+from medtrain.reports.document import document
 from medtrain.reports.markup import Markup, joined, tag
 from medtrain.reports.measures import Shortcuts, best_metrics
 from medtrain.reports.run_section import run_section, state_mark
@@ -63,18 +63,7 @@ def render(runs: Sequence[Run], shortcuts: Shortcuts | None = None) -> str:
                 ),
             ]
         )
-    style = (resources.files("medtrain.reports") / "style.css").read_text(encoding="utf-8")
-    head = tag(
-        "head",
-        Markup('<meta charset="utf-8">'),
-        Markup('<meta name="viewport" content="width=device-width, initial-scale=1">'),
-        Markup('<meta name="color-scheme" content="light dark">'),
-        tag("title", f"{title} - medtrain report"),
-        tag("style", Markup(style)),
-    )
-    foot = tag("footer", "Made by medtrain from the run folders named above.")
-    page = tag("html", head, tag("body", tag("main", body, foot)), lang="en")
-    return f"<!DOCTYPE html>\n{page}\n"
+    return document(title, body, foot="Made by medtrain from the run folders named above.")
 
 
 def _heading(run: Run) -> Markup:
