@@ -141,6 +141,8 @@ MEDTRAIN: Arrows = {
     "launch": {"job", "distributed", "machine", "records", "stop", "errors"},
     # pages; they see files, never torch
     "reports": {"metrics", "files", "errors"},
+    "selftest": {"records", "errors"},
+    "ranks": {"strategies", "types"},
     "scaling": {"records", "reports", "files", "errors"},
 }
 # `trained` builds what uses a run; `api` and `cli` are the faces.

@@ -14,6 +14,7 @@ from medtrain.cli.output import print_error
 from medtrain.cli.predict import predict
 from medtrain.cli.report import report
 from medtrain.cli.scale import scale
+from medtrain.cli.selftest import selftest
 from medtrain.cli.train import ddp, fsdp, pipeline, serial
 from medtrain.errors import ExtraMissingError, MedprepError, StorageError
 
@@ -69,7 +70,7 @@ class _Medtrain(click.Group):
 @click.group(
     cls=_Medtrain,
     help=_HELP,
-    commands=[serial, ddp, fsdp, pipeline, evaluate, predict, report, scale],
+    commands=[serial, ddp, fsdp, pipeline, evaluate, predict, report, scale, selftest],
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(package_name="medprep", prog_name="medtrain")
