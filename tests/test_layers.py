@@ -129,8 +129,8 @@ MEDTRAIN: Arrows = {
     "session": {
         *("assembly", "boundary", "checkpoint", "dataset", "distributed", "environment"),
         *("errors", "evaluation", "files", "guard", "job", "journal", "loop", "machine"),
-        *("memory", "progress", "records", "results", "resume", "seed", "statistics", "stop"),
-        *("strategies", "types"),
+        *("memory", "progress", "ranks", "records", "results", "resume", "seed", "statistics"),
+        *("stop", "strategies", "types"),
     },
     "run": {
         *("checkpoint", "dataset", "distributed", "job", "machine", "records", "session"),

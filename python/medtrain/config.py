@@ -136,6 +136,8 @@ class TrainConfig:
     label_smoothing: float = 0.0  # share of the target that is spread over all classes
     ema_decay: float = 0.0  # evaluate a running mean of the weights; 0: the weights themselves
     compile: bool = False  # torch.compile; the same numbers up to rounding
+    max_steps: int = 0  # optimizer steps of the whole run; 0: as many as the epochs have
+    validate: bool = True  # False: no evaluation at all, for measurements of speed
     max_bad_steps: int = 10  # steps in a row with NaN or infinity before giving up; 0: never
     deterministic: bool = False
     threads: int = 0  # per process; 0: cores divided by processes
@@ -149,6 +151,7 @@ class TrainConfig:
         _at_least("train.threads", self.threads, 0)
         _at_least("train.log_every", self.log_every, 1)
         _at_least("train.patience", self.patience, 0)
+        _at_least("train.max_steps", self.max_steps, 0)
         _at_least("train.max_bad_steps", self.max_bad_steps, 0)
         for name in ("label_smoothing", "ema_decay"):
             value = getattr(self, name)

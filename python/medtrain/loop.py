@@ -34,6 +34,7 @@ class Limits:
     max_norm: float
     monitor: str
     patience: int  # 0: never stop early
+    max_steps: int = 0  # optimizer steps; 0: no limit but the epochs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +68,7 @@ class Parts:
 def fit(parts: Parts, at: Progress) -> int:
     """Train from `at` to the last epoch; returns 0, or the signal that stopped it, all saved."""
     p, strategy, limits = parts, parts.strategy, parts.limits
-    while at.epoch < limits.epochs and not _is_patience_over(limits, at):
+    while at.epoch < limits.epochs and not _is_over(limits, at):
         p.model.train()
         p.journal.begin_epoch(at, p.loader.wait_s)
         for position, micro_batches in p.loader.epoch(at.epoch, at.position):
@@ -86,6 +87,8 @@ def fit(parts: Parts, at: Progress) -> int:
             p.schedule.step()
             at.advance(position, step.totals)
             p.journal.step(at, step, learning_rate=rate, wait_s=p.loader.wait_s)
+            if _is_last_step(limits, at):
+                break
         p.journal.end_training(at, p.loader.wait_s)
         if signal := p.boundary.settle(at):
             return signal
@@ -104,5 +107,12 @@ def _watched(val: Evaluation | None, monitor: str) -> float | None:
     return None if value is None else float(value)
 
 
-def _is_patience_over(limits: Limits, at: Progress) -> bool:
+def _is_last_step(limits: Limits, at: Progress) -> bool:
+    return 0 < limits.max_steps <= at.step
+
+
+def _is_over(limits: Limits, at: Progress) -> bool:
+    """Before the last epoch: enough steps, or enough epochs without improvement."""
+    if _is_last_step(limits, at):
+        return True
     return limits.patience > 0 and at.epoch > 0 and at.without_improvement() >= limits.patience

@@ -43,10 +43,12 @@ _FREE_ON_RESUME = (
     "train.epochs",
     "train.log_every",
     "train.max_bad_steps",
+    "train.max_steps",
     "train.monitor",
     "train.patience",
     "train.precision",
     "train.threads",
+    "train.validate",
 )
 
 

@@ -23,6 +23,7 @@ from medtrain.job import Job
 from medtrain.journal import CORRUPT_NAME, Journal
 from medtrain.loop import Limits, Parts, fit
 from medtrain.progress import Progress, is_higher_better
+from medtrain.ranks import describe_ranks
 from medtrain.results import write_results
 from medtrain.resume import check_same, find_checkpoint
 from medtrain.seed import StepRandomness
@@ -114,6 +115,7 @@ class Session:
                 max_norm=config.optim.max_norm,
                 monitor=config.train.monitor,
                 patience=config.train.patience,
+                max_steps=config.train.max_steps,
             ),
             agree_statistics=self._agree_statistics,
             validate=partial(self._evaluate, "val", intervals=False),
@@ -185,7 +187,7 @@ class Session:
 
     def _evaluate(self, name: str, *, intervals: bool) -> Evaluation | None:
         split = self._data.splits.get(name)
-        if split is None:
+        if split is None or not self._config.train.validate:
             return None
         parts = self._parts
         with parts.average.applied():
@@ -271,6 +273,9 @@ class Session:
 
     def _finish(self, at: Progress, result: JsonObject) -> None:
         """Evaluate the best weights and write the results; fills in `val` and `test`."""
+        parts = self._parts
+        ended_with = parts.strategy.state(parts.model, parts.optimizer).model
+        self._journal.event("ranks", ranks=describe_ranks(parts.strategy, ended_with))
         best = self._store.load_best()
         weights = TrainingState(best.weights, {})
         self._parts.strategy.load_state(self._parts.model, None, weights)

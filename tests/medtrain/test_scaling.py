@@ -205,8 +205,8 @@ def test_steps_of_the_warm_up_do_not_count(tmp_path) -> None:
         }
         for n, rate in enumerate(rates)
     ]
-    ranks = {"event": "ranks", "ranks": [{"peak_memory_bytes": 5}, {"peak_memory_bytes": 7}]}
-    found = from_events(case(2), work, [*events, ranks], begin=0.0)
+    memory = {"event": "memory", "peak_bytes": 7, "ranks": []}
+    found = from_events(case(2), work, [*events, memory], begin=0.0)
     assert found.images_per_s == 100
     assert found.step_s == 0.32
     assert found.waiting == pytest.approx(0.1 / (4 * 32 / 100))

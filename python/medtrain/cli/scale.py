@@ -175,7 +175,7 @@ def _facts(
 ) -> dict[str, Any]:
     """Machine, versions, commit and workload, as the page states them."""
     from medtrain import machine
-    from medtrain.run import open_data
+    from medtrain.dataset import open_data
 
     return {
         "machine": machine.describe_machine(),

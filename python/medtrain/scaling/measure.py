@@ -24,6 +24,7 @@ from medtrain.errors import MedprepError, UsageError
 from medtrain.scaling.grid import Case
 from medtrain.scaling.study import Measurement
 
+_ENDLESS = 1_000_000  # epochs: the number of steps ends the run
 WINDOWS = 5  # stretches that the measured steps are cut into; their median is the result
 
 
@@ -75,6 +76,7 @@ def command(case: Case, work: Workload, run: Path) -> list[str]:
     words += ["--config", str(work.config)] if work.config is not None else []
     words += ["--threads", str(case.threads), "--precision", case.precision]
     words += ["--batch-size", str(case.batch // replicas), "--resume", "never", "--json", "-q"]
+    words += ["--epochs", str(_ENDLESS)]
     sets = [*work.sets, f"train.max_steps={work.total}", f"train.log_every={work.window}"]
     sets += ["train.validate=false", "train.patience=0"]
     return [*words, *(word for text in sets for word in ("--set", text))]
@@ -104,8 +106,7 @@ def from_events(
         raise CaseError(f"{case}: the run recorded no step after the warm-up")
     rate = median(float(event["images_per_s"]) for event in counted)
     seconds = work.window * case.batch / rate
-    ranks = next((event for event in events if event["event"] == "ranks"), {})
-    memory = [row["peak_memory_bytes"] for row in ranks.get("ranks", [])]
+    memory = [event["peak_bytes"] for event in events if event["event"] == "memory"]
     return Measurement(
         case=case,
         images_per_s=rate,
