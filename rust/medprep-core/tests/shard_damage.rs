@@ -62,7 +62,7 @@ fn write_annotated(out: &Path, compression: Compression, force_zip64: bool) -> (
     for row in 0..5u8 {
         let kept = usize::from(row % 3);
         let planned = vec![PlannedBox(0.0, 0.0, 4.0, 3.0, 2); kept + 1];
-        let boxes = vec![[0.5, 0.0, 3.5, f32::from(row) + 0.25, 2.0]; kept];
+        let boxes = vec![[0.5, 0.0, 3.5, f32::from(row) / 4.0 + 0.25, 2.0]; kept];
         let sample = PlannedSample {
             boxes: Some(planned),
             caption: (row != 1).then(|| format!("größe {row}")),
