@@ -86,7 +86,7 @@ pub(crate) fn decode<'py>(
 #[pyfunction]
 #[pyo3(signature = (data, channels="rgb"))]
 pub(crate) fn check_jpeg(py: Python<'_>, data: &[u8], channels: &str) -> PyResult<()> {
-    let channels: Channels = option("channels", channels)?;
+    let channels: Channels = option(py, "channels", channels)?;
     to_py(py, py.detach(|| decoding::check_jpeg(data, channels, &DecodeOptions::default())))
 }
 
