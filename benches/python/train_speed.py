@@ -25,6 +25,7 @@ import statistics
 import sys
 import tempfile
 import time
+import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -144,6 +145,7 @@ class StudyDataset(torch.utils.data.Dataset):
 
 def study_way(shards: Path, options: argparse.Namespace) -> float:
     images, labels = arrays(shards)
+    warnings.filterwarnings("ignore", message="This DataLoader will create 4 worker")
     loader = torch.utils.data.DataLoader(
         StudyDataset(images, labels), batch_size=BATCH, shuffle=True, num_workers=4
     )
@@ -258,7 +260,7 @@ def main() -> None:
     parser.add_argument("--model", default="medical_cnn")
     parser.add_argument("--size", type=int, default=224)
     parser.add_argument("--steps", type=int, default=4, help="of one epoch")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=5, help="0: only where CPU time goes")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--optimizer", choices=["auto", "fused", "loop"], default="auto")
     options = parser.parse_args()
@@ -281,11 +283,12 @@ def main() -> None:
                 speeds[way].append(WAYS[way](shards, options))
         shares = cpu_shares(shards, options)
     for way, found in speeds.items():
-        print(
-            f"{way:9} {statistics.median(found):8.2f} images/s "
-            f"({min(found):.2f} to {max(found):.2f})"
-        )
-    if {"medtrain", "loop"} <= speeds.keys():
+        if found:
+            print(
+                f"{way:9} {statistics.median(found):8.2f} images/s "
+                f"({min(found):.2f} to {max(found):.2f})"
+            )
+    if options.rounds and {"medtrain", "loop"} <= speeds.keys():
         pairs = zip(speeds["medtrain"], speeds["loop"], strict=True)
         ratios = sorted(one / other for one, other in pairs)
         print(

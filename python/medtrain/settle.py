@@ -13,10 +13,14 @@ def settle(strategy: Strategy, trouble: Trouble) -> list[int]:
     """The rows that any rank leaves out, on every rank; raises on every rank what ends the run."""
     mine = trouble.take()
     rows = np.unique(strategy.gather({"index": mine.rows})["index"])
-    text = np.frombuffer(mine.message.encode(), np.uint8)
+    line = f"{mine.message}\n" if mine.message else ""
+    text = np.frombuffer(line.encode(), np.uint8)
     said = strategy.gather({"text": text})["text"].tobytes().decode(errors="replace")
     if said:
+        # Ranks that share samples (stages of a pipeline) say the same.
+        every = dict.fromkeys(said.splitlines())
         raise VerificationError(
-            said, hint="`medprep verify OUT` lists all damage; --on-corrupt skip leaves it out"
+            "; ".join(every),
+            hint="`medprep verify OUT` lists all damage; --on-corrupt skip leaves it out",
         )
     return [int(row) for row in rows]

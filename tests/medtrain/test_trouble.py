@@ -9,9 +9,11 @@ import toy
 
 from medtrain import records, run
 from medtrain.config import resolve
+from medtrain.data import Trouble
 from medtrain.distributed import World
 from medtrain.errors import DivergedError, OutOfMemoryError, VerificationError
 from medtrain.job import Job
+from medtrain.settle import settle
 from medtrain.stop import StopFlag
 from medtrain.strategies import SerialStrategy
 from medtrain.tasks import Classify
@@ -151,3 +153,20 @@ def test_memory_that_runs_out_is_explained_with_what_would_fit(
     assert "each sample about 0.00" in text and "GiB are there for samples" in text
     assert "--batch-size 2 --accumulate 2 keeps the global batch" in text
     assert records.read_status(tmp_path / "run")["state"] == "failed"
+
+
+def test_what_several_ranks_say_is_joined_and_said_once():
+    class Three:
+        """Gathers as if two more ranks had said the same, and something else."""
+
+        def gather(self, rows):
+            if "text" not in rows:
+                return rows
+            more = np.frombuffer(b"the shard is missing\n", np.uint8)
+            return {"text": np.concatenate([rows["text"], rows["text"], more])}
+
+    trouble = Trouble(split=None, on_corrupt="fail")
+    trouble.fail(VerificationError("damaged shard"))
+    with pytest.raises(VerificationError, match="damaged shard; the shard is missing; `medprep"):
+        settle(Three(), trouble)
+    assert not trouble
