@@ -137,7 +137,7 @@ def test_wrong_use_is_refused_in_one_line(two_classes, tmp_path):
         ((tmp_path / "nowhere", out), "nowhere: no such file or folder"),
         ((two_classes, out, "--preset", "glaucma"), "did you mean 'glaucoma'?"),
         ((two_classes, out, "--layout", "foldr"), "did you mean 'folder'?"),
-        ((two_classes, out, "--layout", "nonsense"), "layouts: auto, rsna, smdg, "),
+        ((two_classes, out, "--layout", "nonsense"), "layouts: auto, subset, rsna, smdg, "),
         ((two_classes, out, "--split", "train=0.9"), "add up to 0.9, not 1"),
         ((two_classes, out, "--split", "oops"), "is not NAME=SHARE"),
         ((two_classes, out, "--split", "trian=0.8,val=0.2"), "did you mean 'train'"),

@@ -126,4 +126,7 @@ def test_progress_is_silent_in_a_short_log_and_json_is_the_last_line(src, tmp_pa
     stdout, stderr = process.communicate(timeout=60)
     assert process.returncode == 0
     assert json.loads(stdout.splitlines()[-1])["images"] == 200
-    assert "\r" not in stderr and len(stderr.splitlines()) == 1
+    layout, summary = stderr.splitlines()
+    assert "\r" not in stderr
+    assert layout.startswith("layout folder, recognised by ")
+    assert summary.startswith("200 images in ")

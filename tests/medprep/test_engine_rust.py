@@ -278,6 +278,8 @@ def test_headers_are_read_in_parallel_in_order_and_stay_inside(source):
         "channels": 3,
         "bit_depth": 8,
         "orientation": 1,
+        "frames": 1,
+        "icc": False,
     }
     assert [entry.get("stage") for entry in found[80:]] == ["read", "read"]
     assert _core.probe((source / "0001.png").read_bytes()) == found[1]

@@ -77,6 +77,10 @@ MEANING = {  # layout: (sample, label, split, group, boxes, caption)
         "image file", "folder", "folder above", "PatientID of DICOM", "-", "-",
     ),
     "files": ("image file", "-", "folder above", "PatientID of DICOM", "-", "-"),
+    "subset": (
+        "line of samples.jsonl; the image where it was", "as in the whole", "as in the whole",
+        "as in the whole, each whole", "as in the whole", "as in the whole",
+    ),
 }  # fmt: skip
 
 

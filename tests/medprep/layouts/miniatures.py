@@ -469,6 +469,17 @@ def hospital(root: Path) -> Path:
     return root
 
 
+def subset(root: Path) -> Path:
+    """Six children or so of the chest X-rays, linked by `medprep subset`."""
+    from medprep.sources import SourceOptions, list_source
+    from medprep.subset import select, write_subset
+
+    listing = list_source(kermany(root / "whole"), options=SourceOptions())
+    chosen = select(listing.items, 6, seed=1, balance=False)
+    write_subset(root / "part", listing, chosen, wanted=6, options={"n": 6, "seed": 1})
+    return root / "part"
+
+
 MAKERS: Mapping[str, Callable[[Path], Path]] = {
     "rsna": rsna,
     "smdg": smdg,
@@ -488,6 +499,7 @@ MAKERS: Mapping[str, Callable[[Path], Path]] = {
     "folder": folder,
     "folder (DICOM)": hospital,
     "files": files,
+    "subset": subset,
 }
 """Maker by layout, and the variant in brackets where a layout has several."""
 

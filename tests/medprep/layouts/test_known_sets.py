@@ -29,7 +29,13 @@ def test_auto_recognises_every_miniature_and_says_so(name, made, list_of):
     assert listing.notes[0].text.startswith(f"layout {layout_of(name)}, recognised by ")
 
 
-GENERAL = {"table", "arrays", "folder", "files"}  # formats that a folder around would hide
+GENERAL = {
+    "table",
+    "arrays",
+    "folder",
+    "files",
+    "subset",
+}  # formats that a folder around would hide
 
 
 @pytest.mark.parametrize("name", [name for name in MAKERS if layout_of(name) not in GENERAL])

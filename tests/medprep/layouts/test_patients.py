@@ -107,7 +107,7 @@ def test_sex_and_view_are_codes_or_nothing():
     assert [view_code(v) for v in ("pa", "MLO", "Jane", "")] == ["PA", "MLO", None, None]
 
 
-PRIVATE = {"rsna", "smdg", "kermany", "ham10000"}
+PRIVATE = {"rsna", "smdg", "kermany", "ham10000", "subset"}  # the last of kermany
 
 
 @pytest.mark.parametrize("name", MAKERS)
