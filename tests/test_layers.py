@@ -35,9 +35,10 @@ MEDPREP: Arrows = {
     "options": {"pipeline", "split", "types", "errors"},
     "allowed": {"types", "errors"},
     "plan": {"allowed", "storage", "types", "errors"},
+    "fast_decode": {"kernels", "pipeline", "types", "errors"},
     "planning": {
-        *("sources", "split", "options", "plan", "allowed", "privacy"),
-        *("types", "errors", "_core"),
+        *("sources", "split", "options", "plan", "allowed", "privacy", "fast_decode"),
+        *("pipeline", "types", "errors", "_core"),
     },
     # doing it
     "staging": {"sources", "png", "storage", "errors"},

@@ -4,7 +4,9 @@ use divan::{Bencher, counter::ItemsCount};
 use libjpeg_turbo_rs::{PixelFormat, decode::pipeline::Decoder};
 use medprep_benches::{image, jpeg, path, paths, png};
 use medprep_core::ImageU8;
-use medprep_core::decode::{Bands, Channels, DecodeOptions, Scratch, decode_into, probe};
+use medprep_core::decode::{
+    Bands, Channels, DecodeOptions, Reduction, Scratch, decode_into, decode_reduced_into, probe,
+};
 
 const SIDES: [usize; 3] = [224, 1024, 2048];
 
@@ -44,6 +46,54 @@ fn png_grey(bencher: Bencher, side: usize) {
 fn jpeg_header(bencher: Bencher) {
     let data = jpeg(&image(1024, 3));
     bencher.bench(|| probe(&data).expect("a healthy file"));
+}
+
+/// PNGs: ours on every path, and what it cannot go below, libdeflate's inflate of the same data.
+mod png_decoders {
+    use super::{Bencher, Channels, ItemsCount, decode, image, path, paths, png};
+
+    #[divan::bench(args = paths(), consts = [512, 2048], max_time = 2)]
+    fn whole<const SIDE: usize>(bencher: Bencher, name: &str) {
+        let data = png(&image(SIDE, 3));
+        path(name).force(|| decode(bencher, &data, Channels::Rgb, SIDE));
+    }
+
+    #[divan::bench(args = [512, 2048], max_time = 2)]
+    fn inflate_alone(bencher: Bencher, side: usize) {
+        let (stream, mut rows) = (idat(&png(&image(side, 3))), vec![0; side * (3 * side + 1)]);
+        let mut inflater = libdeflater::Decompressor::new();
+        bencher.counter(ItemsCount::new(side * side)).bench_local(|| {
+            inflater.zlib_decompress(&stream, &mut rows).expect("a healthy stream")
+        });
+    }
+
+    /// The image data of all chunks.
+    fn idat(file: &[u8]) -> Vec<u8> {
+        let (mut at, mut stream) = (8, Vec::new());
+        while at < file.len() {
+            let len = u32::from_be_bytes(file[at..at + 4].try_into().expect("four bytes")) as usize;
+            if &file[at + 4..at + 8] == b"IDAT" {
+                stream.extend_from_slice(&file[at + 8..at + 8 + len]);
+            }
+            at += 12 + len;
+        }
+        stream
+    }
+}
+
+/// JPEGs at a fraction of their size.
+#[divan::bench(args = [1, 2, 4, 8], max_time = 2)]
+fn jpeg_reduced(bencher: Bencher, divisor: usize) {
+    const SIDE: usize = 2048;
+    let data = jpeg(&image(SIDE, 3));
+    let reduction = Reduction::ALL.into_iter().find(|known| known.divisor() == divisor);
+    let reduction = reduction.expect("a divisor there is");
+    let (mut scratch, mut out) = (Scratch::default(), ImageU8::default());
+    bencher.counter(ItemsCount::new(SIDE * SIDE)).bench_local(|| {
+        let options = DecodeOptions::default();
+        decode_reduced_into(&data, Channels::Rgb, &options, reduction, &mut scratch, &mut out)
+            .expect("a healthy file")
+    });
 }
 
 /// The JPEG decoders on the same colour files: ours on every path, whole and in bands as the

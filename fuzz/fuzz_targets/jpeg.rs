@@ -34,7 +34,7 @@ fuzz_target!(init: std::panic::set_hook(Box::new(|panic| eprintln!("{panic}"))),
 });
 
 fn sequential(data: &[u8], channels: Channels, cpu: Cpu) -> Result<ImageU8, Refusal> {
-    let options = Options { channels, max_pixels: MAX_PIXELS };
+    let options = Options { channels, max_pixels: MAX_PIXELS, reduction: Reduction::Whole };
     let mut image = ImageU8::default();
     decode_into(data, &options, cpu, &mut Scratch::default(), &mut image).map(|_| image)
 }

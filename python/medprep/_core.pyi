@@ -62,8 +62,13 @@ def probe(data: bytes) -> dict[str, int | str]:
 def probe_files(root: str, paths: Sequence[str], threads: int) -> list[dict[str, int | str]]:
     """The headers of many files, in order; `error` and `stage` instead where one fails."""
 
-def decode(data: bytes, channels: str = "rgb", keep_damaged: bool = False) -> npt.NDArray[np.uint8]:
-    """An image file as (H, W, 3) RGB or (H, W) grey, upright, equal to cv2.imdecode."""
+def decode(
+    data: bytes, channels: str = "rgb", keep_damaged: bool = False, reduction: int = 1
+) -> npt.NDArray[np.uint8]:
+    """An image file as (H, W, 3) RGB or (H, W) grey, upright, equal to cv2.imdecode.
+
+    reduction: a JPEG at 1/1, 1/2, 1/4 or 1/8, equal to cv2.IMREAD_REDUCED_*.
+    """
 
 def check_jpeg(data: bytes, channels: str = "rgb") -> None:
     """Raises what `decode` raises for a damaged, unsupported or too large JPEG; makes no pixels."""

@@ -38,6 +38,7 @@ def shard(
     gamma: float | None = None,
     median: int | None = None,
     dtype: str | None = None,
+    fast_decode: bool = False,
     split: str | None = None,
     group_by: str | None = None,
     unlabelled: str | None = None,
@@ -63,6 +64,8 @@ def shard(
     size: 224, "320x256" or (height, width). clahe: "2.0:8", (2.0, 8), or False to leave it out.
     window: "auto", "none", "40:400" or (40, 400). dtype: "uint8", "uint16" or "float32".
     part: (I, N). shard_size: bytes, or text such as "256MiB". None = the default.
+    fast_decode: decode JPEGs at 1/2, 1/4 or 1/8 where the target size allows it; not exact, the
+    manifest holds the measured error.
 
     Raises UsageError or SpecError for wrong use, NoInputError when no image could be stored,
     ImageError with on_error="fail", StorageError for trouble with OUT. Failed inputs are counted
@@ -83,6 +86,7 @@ def shard(
             gamma=gamma,
             median=median,
             dtype=dtype,
+            fast_decode=fast_decode or None,
         ),
         split=split,
         group_by=group_by,

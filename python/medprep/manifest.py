@@ -55,6 +55,7 @@ class Manifest:
     box_classes: what the labels of boxes mean; None when the data set has no boxes.
     boxes, boxes_dropped: stored ones, and those that a crop left nothing of; None without boxes.
     captions: images that have one; None when the data set has no captions.
+    fast_decode: the measured error of a fast decode (see `fast_decode.measure`); None if exact.
     """
 
     digest: str
@@ -74,6 +75,7 @@ class Manifest:
     boxes: int | None = None
     boxes_dropped: int | None = None
     captions: int | None = None
+    fast_decode: Mapping[str, Any] | None = None
 
     @property
     def samples(self) -> int:
@@ -119,13 +121,15 @@ class Manifest:
         }
 
     def _optional_json(self) -> JsonObject:
-        """What only data sets with boxes or captions have."""
+        """What only some data sets have."""
         found: JsonObject = {}
         if self.box_classes is not None:
             found["box_classes"] = list(self.box_classes)
             found |= {"boxes": self.boxes, "boxes_dropped": self.boxes_dropped}
         if self.captions is not None:
             found["captions"] = self.captions
+        if self.fast_decode is not None:
+            found["fast_decode"] = dict(self.fast_decode)
         return found
 
 
@@ -212,6 +216,8 @@ def _optional(data: Mapping[str, Any]) -> JsonObject:
         found |= {key: _count(data[key]) for key in ("boxes", "boxes_dropped")}
     if "captions" in data:
         found["captions"] = _count(data["captions"])
+    if "fast_decode" in data:
+        found["fast_decode"] = dict(data["fast_decode"])
     return found
 
 

@@ -66,6 +66,11 @@ class PipelineSpec:
             )
         if self.is_wide:
             self._refuse_narrow_steps()
+        if self.decode.fast and self.dtype != "uint8":
+            raise SpecError(
+                f"a fast decode is not exact to more than 8 bits: with dtype {self.dtype} leave "
+                "--fast-decode (decode fast) out, or use dtype uint8"
+            )
 
     def _refuse_narrow_steps(self) -> None:
         """Raise SpecError for steps that have no definition on 16-bit values."""
@@ -149,6 +154,8 @@ class PipelineSpec:
         parts = [
             f"{self.decode.channels} {size.height}x{size.width} {size.mode} {size.interpolation}"
         ]
+        if self.decode.fast:
+            parts.append("fast decode")
         if self.decode.frames is not None:
             parts.append(f"{self.decode.frames} frame")
         for step in self.steps:
@@ -214,6 +221,7 @@ class Overrides:
     gamma: float | None = None
     median: int | None = None
     dtype: str | None = None
+    fast_decode: bool | None = None
 
     def apply(self, spec: PipelineSpec) -> PipelineSpec:
         """The specification with these values put in. Raises SpecError for bad values."""
@@ -232,6 +240,8 @@ class Overrides:
             mode=self.resize or resize.mode,
             interpolation=self.interpolation or resize.interpolation,
         )
+        if self.fast_decode is not None:
+            by_name["decode"] = replace(spec.decode, fast=self.fast_decode)
         if self.clahe is False:
             by_name.pop("clahe", None)
         elif isinstance(self.clahe, tuple):

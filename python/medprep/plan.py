@@ -62,6 +62,7 @@ class Plan:
     box_classes: what the labels of boxes mean; None when the data set has no boxes.
     captions: True when images have captions.
     sources: keyed hash of all listed paths, of private plans only.
+    fast_decode: what a fast decode costs, measured; None for an exact one.
     """
 
     layout: str
@@ -82,6 +83,7 @@ class Plan:
     box_classes: tuple[str, ...] | None = None
     captions: bool = False
     sources: str | None = None
+    fast_decode: Mapping[str, Any] | None = None
 
     @property
     def compress(self) -> str:
@@ -129,6 +131,8 @@ class Plan:
             found["captions"] = True
         if self.sources is not None:
             found["sources"] = self.sources
+        if self.fast_decode is not None:
+            found["fast_decode"] = dict(self.fast_decode)
         return found
 
 
@@ -302,6 +306,7 @@ def _from_json(data: Mapping[str, Any]) -> Plan:
         box_classes=tuple(data["box_classes"]) if data.get("boxes") else None,
         captions=bool(data.get("captions", False)),
         sources=data.get("sources"),
+        fast_decode=data.get("fast_decode"),
     )
 
 

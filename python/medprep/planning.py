@@ -11,6 +11,7 @@ from typing import Any
 from medprep import _core, allowed, privacy
 from medprep.errors import PrivacyError, SpecError, UsageError
 from medprep.options import DEFAULT_SHARD_BYTES, DataOptions
+from medprep.pipeline import PipelineSpec
 from medprep.plan import Plan, check_samples, cut_shards, read_samples
 from medprep.sources import Listing, SourceOptions, list_source, root_of
 from medprep.split import (
@@ -112,6 +113,7 @@ def _plan_listing(
         unlabelled=sum(sample.label == UNLABELLED for sample in samples),
         shards=shards,
         failures=_failures(listing.failures, keys if private else None),
+        fast_decode=_fast_decode_error(root_of(src), samples, spec),
         options={
             "split": split_text,
             "unlabelled": options.unlabelled,
@@ -307,6 +309,17 @@ def _pseudonyms(items: Sequence[SourceItem], keys: privacy.KeyedIds | None) -> C
     return names.__getitem__
 
 
+def _fast_decode_error(
+    root: Path, samples: Sequence[PlannedSample], spec: PipelineSpec
+) -> JsonObject | None:
+    if not spec.decode.fast:
+        return None
+    # Imported here: it needs NumPy, and a plan does without.
+    from medprep.fast_decode import measure
+
+    return measure(root, samples, spec)
+
+
 def _failures(failures: Sequence[Failure], keys: privacy.KeyedIds | None) -> tuple[Failure, ...]:
     ordered = sorted(failures, key=lambda failure: failure.path or "")
     if keys is None:
@@ -340,6 +353,10 @@ def _notes(listing: Listing, splits: Sequence[str], plan: Plan) -> tuple[str, ..
             notes.append(f"{unknown} images have no word about boxes; they are stored without any")
     if listing.failures:
         notes.append(f"{len(listing.failures)} inputs are refused (see failures.jsonl)")
+    if plan.fast_decode is not None:
+        from medprep.fast_decode import describe
+
+        notes.append(describe(dict(plan.fast_decode)))
     empty = [name for name in plan.splits if all(shard.split != name for shard in plan.shards)]
     if empty and plan.samples:
         notes.append(f"no samples in split {', '.join(empty)}")

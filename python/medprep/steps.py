@@ -27,16 +27,21 @@ class Decode:
     """Bytes to pixels. `auto` (Python only, until the plan resolves it): grey if all inputs are.
 
     frames: which frame of a multi-frame DICOM file, `first` or `middle`; None means middle.
+    fast: JPEGs are decoded at 1/2, 1/4 or 1/8, the smallest that is not below the resized size on
+    either side. Not exact; the manifest says by how much.
     """
 
     name: ClassVar[str] = "decode"
     channels: str = "rgb"
     frames: str | None = None
+    fast: bool = False
 
     def __post_init__(self) -> None:
         _one_of("decode channels", self.channels, CHANNELS)
         if self.frames is not None:
             _one_of("decode frames", self.frames, FRAMES)
+        if not isinstance(self.fast, bool):
+            raise SpecError(f"decode fast must be true or false, got {self.fast!r}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,8 +173,13 @@ def step_from_json(data: object) -> Step:
 
 
 def step_to_json(step: Step) -> dict[str, Any]:
-    """The step's JSON object, all values written out but those that are absent (None)."""
+    """The step's JSON object, all values written out but None and a `fast` that is false.
+
+    So that the fingerprint of a pipeline is what it was before there were such values.
+    """
     values = {field.name: getattr(step, field.name) for field in fields(step)}
+    if isinstance(step, Decode) and not step.fast:
+        del values["fast"]
     return {"step": step.name, **{key: v for key, v in values.items() if v is not None}}
 
 

@@ -43,9 +43,11 @@ def compare(what: str, ours: np.ndarray, theirs: np.ndarray) -> Comparison:
     return Comparison(what=what, values=theirs.size, differing=int((ours != theirs).sum()))
 
 
-def opencv_decode(data: bytes, channels: str) -> np.ndarray | None:
+def opencv_decode(data: bytes, channels: str, reduction: int = 1) -> np.ndarray | None:
     """cv2.imdecode with RGB order, or None when OpenCV refuses."""
-    flag = cv2.IMREAD_COLOR if channels == "rgb" else cv2.IMREAD_GRAYSCALE
+    name = "COLOR" if channels == "rgb" else "GRAYSCALE"
+    flag = f"IMREAD_{name}" if reduction == 1 else f"IMREAD_REDUCED_{name}_{reduction}"
+    flag = getattr(cv2, flag)
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flag) if data else None
     except cv2.error:
@@ -75,6 +77,17 @@ def check_decode(rng: Rng, kind: str) -> Iterator[Comparison]:
             yield Comparison(what=what, values=1, differing=int(taken[0] != taken[1]))
         else:
             yield compare(f"{name} {channels}", ours, theirs)
+
+
+def check_reduced(rng: Rng) -> Iterator[Comparison]:
+    """A random healthy JPEG at 1/2, 1/4 and 1/8, read as RGB and as grey."""
+    ((name, data),) = encoded_files(rng, "JPEG", 1)
+    for channels in ("rgb", "grey"):
+        for reduction in (2, 4, 8):
+            theirs = opencv_decode(data, channels, reduction)
+            if theirs is not None:
+                ours = _core.decode(data, channels, reduction=reduction)
+                yield compare(f"{name} {channels} 1/{reduction}", ours, theirs)
 
 
 def check_decode_wide(rng: Rng) -> Iterator[Comparison]:
@@ -213,6 +226,7 @@ CHECKS: dict[str, Callable[[Rng], Iterator[Comparison]]] = {
     },
     "decode 16 bits": check_decode_wide,
     "resize, median, gamma 16 bits": check_wide,
+    "decode JPEG reduced": check_reduced,
     "resize": check_resize,
     "fit": check_fit,
     "clahe": check_clahe,

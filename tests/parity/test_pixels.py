@@ -28,6 +28,7 @@ SEED = 20261121
 COUNTS = {
     "decode JPEG": 1000,
     "decode JPEG with EXIF": 500,
+    "decode JPEG reduced": 300,
     "decode PNG": 1000,
     "decode TIFF": 300,
     "decode TIFF with JPEG": 50,

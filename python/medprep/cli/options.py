@@ -87,6 +87,12 @@ _DATA_OPTIONS = (
     click.option("--median", type=int, metavar="3", help="Median filter of size 3."),
     click.option("--dtype", type=click.Choice(DTYPES), help="Type of the stored pixels [uint8]."),
     click.option(
+        "--fast-decode",
+        is_flag=True,
+        default=None,
+        help="Decode JPEGs at 1/2, 1/4 or 1/8 where the size allows it: not exact.",
+    ),
+    click.option(
         "--split",
         metavar="folder|NAME=SHARE,...",
         type=Words("folder|NAME=SHARE,...", _checked_split),
@@ -128,6 +134,7 @@ _DATA_OPTIONS = (
 )
 _OVERRIDES = (
     "size", "window", "frames", "resize", "interpolation", "gamma", "median", "dtype",
+    "fast_decode",
 )  # fmt: skip
 
 

@@ -94,15 +94,16 @@ def windowed(cv2: Any, data: bytes, spec: PipelineSpec) -> NDArray[Any]:  # noqa
     """
     header = _core.probe(data)
     channels, wide, window = spec.decode.channels, spec.is_wide, spec.window
+    target = spec.resize if spec.decode.fast else None
     if header["format"] == "DICOM":
         return _to_channels(cv2, _dicom(data, spec, header), channels)
     is_grey = int(header["channels"]) <= 2
     is_deep = int(header["bit_depth"]) == 16
     has_window = window is not None and window.mode != "none"
     if not has_window or not is_grey or not (is_deep or window_numbers(window)):
-        image = decode(cv2, data, channels, deep=wide)
+        image = decode(cv2, data, channels, deep=wide, reduced_for=target)
         return widen(image) if wide and image.dtype == np.uint8 else image
-    values = decode(cv2, data, "grey", deep=True)
+    values = decode(cv2, data, "grey", deep=True, reduced_for=target)
     numbers = window_numbers(window)
     levels = (
         window_linear(values, *numbers, wide=wide) if numbers else window_range(values, wide=wide)
@@ -170,11 +171,21 @@ def _to_channels(cv2: Any, image: NDArray[Any], channels: str) -> NDArray[Any]: 
     return image
 
 
-def decode(cv2: Any, data: bytes, channels: str, *, deep: bool = False) -> NDArray[Any]:  # noqa: ANN401
+def decode(
+    cv2: Any,  # noqa: ANN401 (a module)
+    data: bytes,
+    channels: str,
+    *,
+    deep: bool = False,
+    reduced_for: Resize | None = None,
+) -> NDArray[Any]:
     """As cv2.imdecode: (H, W, 3) in RGB order, or (H, W) for grey; EXIF orientation applied.
 
-    deep: 16-bit files keep their values. Raises LimitError, UnsupportedError or DecodeError; the
-    header is checked by the core, so that both kernels refuse the same files.
+    deep: 16-bit files keep their values.
+    reduced_for: a JPEG is decoded at the smallest of 1, 1/2, 1/4 and 1/8 that this step shrinks.
+
+    Raises LimitError, UnsupportedError or DecodeError; the header is checked by the core, so that
+    both kernels refuse the same files.
     """
     header = _core.probe(data)
     format_ = header["format"]
@@ -184,7 +195,10 @@ def decode(cv2: Any, data: bytes, channels: str, *, deep: bool = False) -> NDArr
         _core.check_jpeg(data, channels)
     elif format_ == "PNG":
         data = sound_chunks(data)
-    flag = cv2.IMREAD_GRAYSCALE if channels == "grey" else cv2.IMREAD_COLOR
+    divisor = 1
+    if format_ == "JPEG" and reduced_for is not None:
+        divisor = reduction((int(header["height"]), int(header["width"])), reduced_for)
+    flag = _imread_flag(cv2, channels, divisor)
     if deep:
         flag |= cv2.IMREAD_ANYDEPTH
     try:
@@ -198,6 +212,26 @@ def decode(cv2: Any, data: bytes, channels: str, *, deep: bool = False) -> NDArr
         image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
     pixels: NDArray[Any] = image
     return pixels
+
+
+def reduction(size: tuple[int, int], step: Resize) -> int:
+    """1, 2, 4 or 8: the most by which both sides may be divided and stay what `step` makes of them.
+
+    size: (height, width) of the upright image.
+    """
+    full = full_size(size, step)
+    return max(
+        divisor
+        for divisor in (1, 2, 4, 8)
+        if divisor == 1
+        or all(-(-side // divisor) >= least for side, least in zip(size, full, strict=True))
+    )
+
+
+def _imread_flag(cv2: Any, channels: str, divisor: int) -> int:  # noqa: ANN401
+    name = "GRAYSCALE" if channels == "grey" else "COLOR"
+    flag = f"IMREAD_{name}" if divisor == 1 else f"IMREAD_REDUCED_{name}_{divisor}"
+    return int(getattr(cv2, flag))
 
 
 def sound_chunks(data: bytes) -> bytes:
@@ -225,28 +259,33 @@ def sound_chunks(data: bytes) -> bytes:
 
 def resize(cv2: Any, image: NDArray[Any], step: Resize) -> NDArray[Any]:  # noqa: ANN401
     """To (step.height, step.width): stretched, centre-cropped or letterboxed with zeros."""
-    rows, columns = image.shape[:2]
     height, width = step.height, step.width
     interpolation = cv2.INTER_AREA if step.interpolation == "area" else cv2.INTER_LINEAR
-    if step.mode == "stretch":
-        stretched: NDArray[Any] = cv2.resize(image, (width, height), interpolation=interpolation)
-        return stretched
-    if step.mode == "crop":
-        scale = max(height / rows, width / columns)
-        inner = max(height, int(rows * scale + 0.5)), max(width, int(columns * scale + 0.5))
-    else:
-        scale = min(height / rows, width / columns)
-        inner = (
-            min(max(int(rows * scale + 0.5), 1), height),
-            min(max(int(columns * scale + 0.5), 1), width),
-        )
+    inner = full_size((image.shape[0], image.shape[1]), step)
     scaled: NDArray[Any] = cv2.resize(image, inner[::-1], interpolation=interpolation)
+    if step.mode == "stretch":
+        return scaled
     top, left = abs(inner[0] - height) // 2, abs(inner[1] - width) // 2
     if step.mode == "crop":
         return scaled[top : top + height, left : left + width]
     boxed = np.zeros((height, width, *image.shape[2:]), image.dtype)
     boxed[top : top + inner[0], left : left + inner[1]] = scaled
     return boxed
+
+
+def full_size(size: tuple[int, int], step: Resize) -> tuple[int, int]:
+    """(height, width) that an image of `size` is resized to before it is cut or padded."""
+    (rows, columns), (height, width) = size, (step.height, step.width)
+    if step.mode == "stretch":
+        return height, width
+    if step.mode == "crop":
+        scale = max(height / rows, width / columns)
+        return max(height, int(rows * scale + 0.5)), max(width, int(columns * scale + 0.5))
+    scale = min(height / rows, width / columns)
+    return (
+        min(max(int(rows * scale + 0.5), 1), height),
+        min(max(int(columns * scale + 0.5), 1), width),
+    )
 
 
 def clahe(cv2: Any, image: NDArray[Any], step: Clahe) -> NDArray[Any]:  # noqa: ANN401

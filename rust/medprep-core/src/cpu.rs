@@ -117,6 +117,14 @@ impl Cpu {
         FORCED.get().map_or_else(Self::of_process, Ok)
     }
 
+    /// Whether somebody asked for the path of this thread by [`Cpu::force`] or `MEDPREP_CPU`; else
+    /// it is what the machine has.
+    pub fn is_named() -> bool {
+        static IN_ENVIRONMENT: OnceLock<bool> = OnceLock::new();
+        let in_environment = || std::env::var(VARIABLE).is_ok_and(|name| !name.trim().is_empty());
+        FORCED.get().is_some() || *IN_ENVIRONMENT.get_or_init(in_environment)
+    }
+
     /// Runs `work` on this path, whatever `MEDPREP_CPU` says: for tests and benches. Threads that
     /// `work` starts are not affected.
     ///
@@ -170,6 +178,7 @@ mod tests {
         let outside = Cpu::current().unwrap();
         Cpu::best().force(|| {
             assert_eq!(Cpu::Scalar.force(Cpu::current).unwrap(), Cpu::Scalar);
+            assert!(Cpu::is_named());
             assert_eq!(Cpu::current().unwrap(), Cpu::best());
         });
         let panicked = std::panic::catch_unwind(|| Cpu::Scalar.force(|| panic!("inside")));

@@ -1,6 +1,8 @@
 //! Single images: decoding and every step.
 
-use medprep_core::decode::{self as decoding, Channels, DecodeOptions};
+use medprep_core::decode::{
+    self as decoding, Channels, DecodeOptions, Reduction, decode_reduced_into,
+};
 use medprep_core::geometry::{self, Interpolation, ResizeMode, fit_into, fit_wide_into};
 use medprep_core::photometric::{
     self, ClaheScratch, GammaTable, WideGammaTable, clahe_grey_into, clahe_rgb_into,
@@ -68,17 +70,28 @@ pub(crate) fn decode_wide<'py>(
 }
 
 /// Decodes an image file to (H, W, 3) RGB or (H, W) grey, upright.
+///
+/// reduction: by what the sides of a JPEG are divided, 1, 2, 4 or 8.
 #[pyfunction]
-#[pyo3(signature = (data, channels="rgb", keep_damaged=false))]
+#[pyo3(signature = (data, channels="rgb", keep_damaged=false, reduction=1))]
 pub(crate) fn decode<'py>(
     py: Python<'py>,
     data: &[u8],
     channels: &str,
     keep_damaged: bool,
+    reduction: usize,
 ) -> PyResult<Array<'py>> {
     let channels: Channels = option(py, "channels", channels)?;
+    let known = Reduction::ALL.into_iter().find(|known| known.divisor() == reduction);
+    let unknown = || Error::Spec(format!("reduction must be 1, 2, 4 or 8, got {reduction}"));
+    let reduction = to_py(py, known.ok_or_else(unknown))?;
     let options = DecodeOptions { keep_damaged, ..DecodeOptions::default() };
-    let image = to_py(py, py.detach(|| decoding::decode(data, channels, &options)))?;
+    let decoded = py.detach(|| {
+        let (mut scratch, mut image) = (decoding::Scratch::default(), Image::default());
+        decode_reduced_into(data, channels, &options, reduction, &mut scratch, &mut image)?;
+        Ok(image)
+    });
+    let image = to_py(py, decoded)?;
     arrays::to_array(py, image)
 }
 

@@ -1,6 +1,6 @@
 //! Images decoded a few rows at a time, for consumers that shrink them at once.
 
-use super::{Channels, DecodeOptions, Format, Scratch, jpeg, png};
+use super::{Channels, DecodeOptions, Format, Reduction, Scratch, jpeg, png};
 use crate::Result;
 
 /// Rows of a band: two rows of the largest MCUs, a few percent of the second cache.
@@ -12,6 +12,7 @@ pub struct Bands<'a> {
     header: Header,
     channels: Channels,
     options: &'a DecodeOptions,
+    reduction: Reduction,
 }
 
 enum Header {
@@ -46,16 +47,22 @@ impl<'a> Bands<'a> {
                 return Ok(None);
             }
         };
-        Ok(is_fit.then_some(Self { data, header, channels, options }))
+        Ok(is_fit.then_some(Self { data, header, channels, options, reduction: Reduction::Whole }))
+    }
+
+    /// The same at a fraction of the size, as [`super::decode_reduced_into`].
+    #[must_use]
+    pub fn reduced(self, reduction: Reduction) -> Self {
+        Self { reduction, ..self }
     }
 
     /// Height, width and channels of the decoded image.
     pub fn shape(&self) -> [usize; 3] {
         let (height, width) = match &self.header {
-            Header::Jpeg(header) => (header.height, header.width),
-            Header::Png(header) => (header.height, header.width),
+            Header::Jpeg(header) => header.size(self.reduction),
+            Header::Png(header) => (header.height as usize, header.width as usize),
         };
-        [height as usize, width as usize, self.channels.count()]
+        [height, width, self.channels.count()]
     }
 
     /// Decodes from top to bottom; `sink` gets whole rows and the bytes from one
@@ -71,10 +78,11 @@ impl<'a> Bands<'a> {
         scratch: &mut Scratch,
         sink: &mut dyn FnMut(&[u8], usize),
     ) -> Result<bool> {
-        let Self { data, header, channels, options } = self;
+        let Self { data, header, channels, options, reduction } = self;
         match header {
             Header::Jpeg(header) => {
                 let source = jpeg::Source::check(data, header, *channels, options)?;
+                let source = source.reduced(*reduction);
                 let Scratch { jpeg, band, .. } = scratch;
                 jpeg::decode_bands(&source, jpeg, band, BAND_ROWS, sink)
             }

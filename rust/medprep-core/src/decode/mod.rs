@@ -21,6 +21,7 @@ mod mix;
 mod orientation;
 mod png;
 mod probe;
+mod reduction;
 mod tiff;
 mod webp;
 
@@ -30,6 +31,7 @@ pub use bands::Bands;
 pub use format::Format;
 pub use limits::Limits;
 pub use probe::{Probe, probe};
+pub use reduction::Reduction;
 
 use crate::image::Image;
 use crate::{ImageU8, ImageU16, Result};
@@ -103,10 +105,28 @@ pub fn decode_into(
     scratch: &mut Scratch,
     out: &mut ImageU8,
 ) -> Result<Decoded> {
+    decode_reduced_into(data, channels, options, Reduction::Whole, scratch, out)
+}
+
+/// [`decode_into`] at a fraction of the size, for JPEGs; other formats are decoded whole.
+///
+/// Equal to `cv2.imdecode` with `IMREAD_REDUCED_COLOR_2`, `_4`, `_8` and their grey sisters. A lossless
+/// JPEG has no blocks to reduce and is decoded whole.
+///
+/// # Errors
+/// As [`decode_into`]; the limits are for the whole image.
+pub fn decode_reduced_into(
+    data: &[u8],
+    channels: Channels,
+    options: &DecodeOptions,
+    reduction: Reduction,
+    scratch: &mut Scratch,
+    out: &mut ImageU8,
+) -> Result<Decoded> {
     match Format::of(data)? {
         Format::Jpeg => {
             let header = jpeg::Header::read(data)?;
-            let source = jpeg::Source::check(data, &header, channels, options)?;
+            let source = jpeg::Source::check(data, &header, channels, options)?.reduced(reduction);
             let Scratch { stored, jpeg, .. } = scratch;
             let mut damaged = None;
             decode_upright(header.orientation, stored, out, |stored| {

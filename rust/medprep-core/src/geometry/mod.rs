@@ -85,6 +85,11 @@ pub fn fit_into(
     resize::resize_placed(src, dst, placements, interpolation, scratch)
 }
 
+/// Height and width to which `mode` resizes an image of `source` before it cuts or pads to `target`.
+pub fn full_size(source: [usize; 2], target: [usize; 2], mode: ResizeMode) -> [usize; 2] {
+    placement::placements(source, target, mode).map(|placement| placement.full)
+}
+
 /// [`fit_into`] for an image that comes in bands of rows, `source` is its height, width, channels.
 ///
 /// Nothing when this size needs the whole image: the area mean can be taken row by row, a bilinear

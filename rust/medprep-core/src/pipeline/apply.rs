@@ -5,8 +5,7 @@ use std::time::Instant;
 use super::source::{Held, Source};
 use super::wide::Wide;
 use super::{DType, Depth, Spec, Stage, StageSeconds, Step};
-use crate::decode::dicom::Frames;
-use crate::decode::{self, Bands, Channels, DecodeOptions, Decoded};
+use crate::decode::{self, DecodeOptions, Decoded};
 use crate::error::Error;
 use crate::geometry::{self, Interpolation, ResizeMode, fit_bands, fit_into};
 use crate::photometric::{ChainPart, ChainSteps, GammaTable, PostChain};
@@ -112,16 +111,17 @@ fn run(
     let mut clock = Instant::now();
     workspace.source = [0, 0];
     let mut decoded = Decoded::default();
-    let mut source = source_of(data, options);
+    let mut source = Source::new(data, options);
     let mut chain = ChainSteps::default();
     for step in spec.steps() {
         match *step {
             // A specification has one of each, in this order; the pixels are made together.
-            Step::Decode { channels, frames } => source.read_as(channels, frames),
+            Step::Decode { channels, frames, fast } => source.read_as(channels, frames, fast),
             Step::Window { .. } => source.window = step.window(),
             Step::Resize { height, width, mode, interpolation } => {
                 let (height, width) = (height as usize, width as usize);
                 let target = Target { height, width, mode, interpolation };
+                source.reduce_for([height, width], mode)?;
                 decoded = decode_resized(&source, &target, workspace, out, seconds)?;
                 clock = Instant::now();
             }
@@ -147,12 +147,6 @@ fn run(
     Ok(decoded)
 }
 
-/// The image as it is read before the steps say otherwise.
-pub(super) fn source_of<'a>(data: &'a [u8], options: &'a DecodeOptions) -> Source<'a> {
-    let (channels, frames) = (Channels::Rgb, Frames::default());
-    Source { data, channels, frames, window: None, options }
-}
-
 /// What the resize step asks for.
 struct Target {
     height: usize,
@@ -175,8 +169,7 @@ fn decode_resized(
     let mut clock = Instant::now();
     let mut decoded = source.decode_windowed(decoder, held, pixels)?;
     if decoded.is_none() {
-        let Source { data, channels, options, .. } = *source;
-        if let Some(bands) = Bands::open(data, channels, options)?
+        if let Some(bands) = source.bands()?
             && let Some(mut shrinking) =
                 fit_bands(bands.shape(), height, width, mode, interpolation, resizer, out)?
         {
@@ -187,14 +180,14 @@ fn decode_resized(
             })?;
             clock = seconds.lap(Stage::Decode, clock);
             if is_whole {
-                *size = [bands.shape()[0], bands.shape()[1]];
+                *size = source.size([bands.shape()[0], bands.shape()[1]]);
                 return Ok(Decoded::default());
             }
         }
         decoded = Some(source.decode(decoder, held, pixels)?);
     }
     clock = seconds.lap(Stage::Decode, clock);
-    *size = [pixels.height(), pixels.width()];
+    *size = source.size([pixels.height(), pixels.width()]);
     fit_into(pixels, height, width, mode, interpolation, resizer, out)?;
     seconds.lap(Stage::Resize, clock);
     Ok(decoded.unwrap_or_default())
@@ -213,6 +206,7 @@ mod tests {
 
     use super::*;
     use crate::Cpu;
+    use crate::decode::{Channels, Reduction, decode_reduced_into};
 
     const SIZE: (usize, usize) = (150, 113);
 
@@ -276,6 +270,38 @@ mod tests {
                         }
                     }
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn a_fast_decode_reduces_a_jpeg_as_far_as_the_target_allows() {
+        let (data, mut workspace) = (jpeg(), Workspace::default());
+        let options = DecodeOptions::default();
+        for (side, mode_name, mode, reduction) in [
+            (14, "stretch", ResizeMode::Stretch, Reduction::Eighth),
+            (15, "stretch", ResizeMode::Stretch, Reduction::Eighth),
+            (16, "stretch", ResizeMode::Stretch, Reduction::Quarter),
+            // Its longer side becomes 16, the shorter one 12.
+            (16, "letterbox", ResizeMode::Letterbox, Reduction::Eighth),
+            (50, "crop", ResizeMode::Crop, Reduction::Half),
+            (58, "stretch", ResizeMode::Stretch, Reduction::Whole),
+        ] {
+            let mut small = ImageU8::default();
+            let scratch = &mut decode::Scratch::default();
+            let channels = Channels::Rgb;
+            decode_reduced_into(&data, channels, &options, reduction, scratch, &mut small).unwrap();
+            let (mut expected, how) = (ImageU8::default(), Interpolation::Area);
+            let scratch = &mut geometry::Scratch::default();
+            fit_into(&small, side, side, mode, how, scratch, &mut expected).unwrap();
+            let steps = spec("rgb", mode_name, "area", side).canonical_json();
+            let steps = steps.replace("\"rgb\"", "\"rgb\",\"fast\":true");
+            let fast = Spec::from_json(&steps).unwrap();
+            for cpu in Cpu::ALL.into_iter().filter(|cpu| cpu.is_available()) {
+                let (got, _) = cpu.force(|| run(&fast, &data, false, &mut workspace)).unwrap();
+                assert!(got == expected, "{cpu:?} {mode_name} {side}");
+                // Boxes are in pixels of the whole image.
+                assert_eq!(workspace.source_size(), [SIZE.0, SIZE.1]);
             }
         }
     }

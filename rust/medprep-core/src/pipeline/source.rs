@@ -4,21 +4,27 @@ use super::FrameChoice;
 use super::show::{ShowScratch, WindowChoice, show_into, show_u16_into};
 use crate::decode::dicom::{self, Frames, Values, decode_frames_into};
 use crate::decode::{
-    self, Channels, DecodeOptions, Decoded, Format, decode_into, decode_wide_into, grey_of_rgb,
-    grey_of_wide_rgb, probe,
+    self, Bands, Channels, DecodeOptions, Decoded, Format, Reduction, decode_reduced_into,
+    decode_wide_into, grey_of_rgb, grey_of_wide_rgb, probe,
 };
+use crate::geometry::{ResizeMode, full_size};
 use crate::image::Image;
 use crate::photometric::{Window, WindowFunction};
 use crate::{ImageU8, ImageU16, Result};
 
 /// An encoded image and how to read it.
 pub(super) struct Source<'a> {
-    pub(super) data: &'a [u8],
-    pub(super) channels: Channels,
-    pub(super) frames: Frames,
+    data: &'a [u8],
+    channels: Channels,
+    frames: Frames,
     /// The window step; DICOM is shown by [`WindowChoice::Auto`] without one.
     pub(super) window: Option<WindowChoice>,
-    pub(super) options: &'a DecodeOptions,
+    options: &'a DecodeOptions,
+    /// See [`super::Step::Decode`].
+    is_fast: bool,
+    reduction: Reduction,
+    /// Height and width of a JPEG that may be reduced.
+    whole: Option<[usize; 2]>,
 }
 
 /// Memory reused from image to image.
@@ -61,7 +67,7 @@ impl Depth for u8 {
         scratch: &mut decode::Scratch,
         out: &mut ImageU8,
     ) -> Result<Decoded> {
-        decode_into(source.data, source.channels, source.options, scratch, out)
+        source.decode_reduced(source.channels, scratch, out)
     }
 
     fn show(
@@ -119,14 +125,64 @@ impl Depth for u16 {
     }
 }
 
-impl Source<'_> {
+impl<'a> Source<'a> {
+    /// The image as it is read before the steps say otherwise.
+    pub(super) fn new(data: &'a [u8], options: &'a DecodeOptions) -> Self {
+        Self {
+            data,
+            channels: Channels::Rgb,
+            frames: Frames::default(),
+            window: None,
+            options,
+            is_fast: false,
+            reduction: Reduction::Whole,
+            whole: None,
+        }
+    }
+
     /// As the decode step says.
-    pub(super) fn read_as(&mut self, channels: Channels, frames: Option<FrameChoice>) {
-        self.channels = channels;
+    pub(super) fn read_as(
+        &mut self,
+        channels: Channels,
+        frames: Option<FrameChoice>,
+        is_fast: bool,
+    ) {
+        (self.channels, self.is_fast) = (channels, is_fast);
         self.frames = match frames {
             Some(FrameChoice::First) => Frames::First,
             Some(FrameChoice::Middle) | None => Frames::Middle,
         };
+    }
+
+    /// Reduces a JPEG of a fast decode as far as a resize to `target` still shrinks it.
+    pub(super) fn reduce_for(&mut self, target: [usize; 2], mode: ResizeMode) -> Result<()> {
+        if self.is_fast && Format::of(self.data)? == Format::Jpeg {
+            let header = probe(self.data)?;
+            let whole = [header.height as usize, header.width as usize];
+            self.reduction = Reduction::above(whole, full_size(whole, target, mode));
+            self.whole = Some(whole);
+        }
+        Ok(())
+    }
+
+    /// Height and width of the whole image, which may have been decoded at less.
+    pub(super) fn size(&self, decoded: [usize; 2]) -> [usize; 2] {
+        self.whole.unwrap_or(decoded)
+    }
+
+    /// Rows one after another; nothing for files that can only be decoded at once.
+    pub(super) fn bands(&self) -> Result<Option<Bands<'a>>> {
+        let bands = Bands::open(self.data, self.channels, self.options)?;
+        Ok(bands.map(|bands| bands.reduced(self.reduction)))
+    }
+
+    fn decode_reduced(
+        &self,
+        channels: Channels,
+        scratch: &mut decode::Scratch,
+        out: &mut ImageU8,
+    ) -> Result<Decoded> {
+        decode_reduced_into(self.data, channels, self.options, self.reduction, scratch, out)
     }
 
     /// Decodes, through a window if the file is grey and there is one to go through.
@@ -167,7 +223,7 @@ impl Source<'_> {
         let decoded = if is_wide {
             decode_wide_into(self.data, Channels::Grey, self.options, scratch, values)?
         } else {
-            let decoded = decode_into(self.data, Channels::Grey, self.options, scratch, narrow)?;
+            let decoded = self.decode_reduced(Channels::Grey, scratch, narrow)?;
             values.reshape(narrow.height(), narrow.width(), 1);
             for (value, &byte) in values.data_mut().iter_mut().zip(narrow.data()) {
                 *value = u16::from(byte);

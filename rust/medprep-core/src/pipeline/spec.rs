@@ -77,6 +77,7 @@ impl Spec {
         steps.iter().try_for_each(Step::validate)?;
         let spec = Self { steps, dtype };
         spec.check_depth()?;
+        spec.check_fast()?;
         Ok(spec)
     }
 
@@ -132,6 +133,16 @@ impl Spec {
                 "resize.interpolation linear has no stable definition on 16-bit values; use area"
                     .into(),
             ));
+        }
+        Ok(())
+    }
+
+    /// A fast decode has the error of 8-bit values, and it is measured in those.
+    fn check_fast(&self) -> Result<()> {
+        let is_fast = matches!(self.steps[0], Step::Decode { fast: true, .. });
+        if is_fast && self.dtype != DType::Uint8 {
+            let dtype = self.dtype.name();
+            return Err(Error::Spec(format!("decode.fast needs dtype uint8, got {dtype}")));
         }
         Ok(())
     }
@@ -225,6 +236,24 @@ mod tests {
         // hashlib.sha256(json.dumps(spec, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
         let fingerprint = Spec::from_json(GLAUCOMA).unwrap().fingerprint();
         assert_eq!(fingerprint, "6fee8cb7308bde43ddffce5cf45bb3d1b81e05244367011b6044cd1c9b8aa90b");
+    }
+
+    #[test]
+    fn fast_is_left_out_of_the_canonical_json_unless_it_is_true() {
+        let with =
+            |fast: &str| GLAUCOMA.replace("\"rgb\"}", &format!("\"rgb\", \"fast\": {fast}}}"));
+        let plain = Spec::from_json(GLAUCOMA).unwrap();
+        assert_eq!(Spec::from_json(&with("false")).unwrap(), plain);
+        assert!(!plain.canonical_json().contains("fast"));
+        let fast = Spec::from_json(&with("true")).unwrap().canonical_json();
+        assert!(fast.contains(r#"{"channels":"rgb","fast":true,"step":"decode"}"#), "{fast}");
+    }
+
+    #[test]
+    fn a_fast_decode_of_more_than_eight_bits_is_refused() {
+        let fast = GLAUCOMA.replace("\"rgb\"}", "\"rgb\", \"fast\": true}");
+        let found = message(&fast.replace("uint8", "float32"));
+        assert!(found.contains("decode.fast needs dtype uint8, got float32"), "{found}");
     }
 
     #[test]

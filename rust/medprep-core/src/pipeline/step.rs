@@ -51,6 +51,10 @@ pub enum Step {
         /// Of multi-frame DICOM.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         frames: Option<FrameChoice>,
+        /// JPEGs are decoded at the smallest size that is not below the target's: not exact. Left
+        /// out of the JSON when false, as in specifications from before it.
+        #[serde(default, skip_serializing_if = "is_false")]
+        fast: bool,
     },
     /// Grey values of DICOM and 16-bit files to grey levels: a mode, or center and width.
     Window {
@@ -161,6 +165,11 @@ impl Step {
             Self::Median { size } => in_range("median.size", size, 3, 3),
         }
     }
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 fn in_range<T: Copy + PartialOrd + std::fmt::Display>(

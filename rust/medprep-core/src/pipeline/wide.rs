@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::apply::source_of;
+use super::source::Source;
 use super::{Spec, Stage, StageSeconds, Step, Workspace};
 use crate::decode::{DecodeOptions, Decoded};
 use crate::geometry::fit_wide_into;
@@ -37,13 +37,13 @@ pub(super) fn run(
     seconds: &mut StageSeconds,
 ) -> Result<Decoded> {
     let mut decoded = Decoded::default();
-    let mut source = source_of(data, options);
+    let mut source = Source::new(data, options);
     let mut clock = Instant::now();
     for step in spec.steps() {
         let Workspace { decoder, resizer, held, wide, source: size, .. } = workspace;
         let Wide { image, previous, clahe, gamma: table } = wide;
         match *step {
-            Step::Decode { channels, frames } => source.read_as(channels, frames),
+            Step::Decode { channels, frames, fast } => source.read_as(channels, frames, fast),
             Step::Window { .. } => source.window = step.window(),
             Step::Resize { height, width, mode, .. } => {
                 decoded = source.decode(decoder, held, previous)?;

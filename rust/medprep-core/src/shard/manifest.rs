@@ -39,6 +39,8 @@ struct Manifest<'a> {
     boxes_dropped: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     captions: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fast_decode: Option<&'a Value>,
 }
 
 #[derive(Debug, Serialize)]
@@ -256,6 +258,7 @@ impl Totals {
             boxes: plan.boxes.then_some(self.boxes),
             boxes_dropped: plan.boxes.then_some(self.boxes_dropped),
             captions: plan.captions.then_some(self.captions),
+            fast_decode: plan.fast_decode.as_ref(),
         }
     }
 }

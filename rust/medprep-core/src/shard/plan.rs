@@ -49,6 +49,9 @@ pub struct Plan {
     pub samples_sha256: String,
     /// All shards, split by split.
     pub shards: Vec<PlannedShard>,
+    /// The measured error of `--fast-decode`, copied into the manifest.
+    #[serde(default)]
+    pub fast_decode: Option<Value>,
     /// What failed while planning.
     #[serde(default)]
     pub failures: Vec<Failure>,

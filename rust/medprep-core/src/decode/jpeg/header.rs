@@ -1,7 +1,7 @@
 //! The markers before the first scan: what the file is, without decoding it.
 
 use super::super::error::{damaged, unsupported};
-use super::super::{Channels, exif};
+use super::super::{Channels, Reduction, exif};
 use super::FORMAT;
 use crate::Result;
 
@@ -83,6 +83,17 @@ impl Header {
                 _ => {}
             }
         }
+    }
+
+    /// Height and width of the decoded image, as stored.
+    pub(in super::super) fn size(&self, reduction: Reduction) -> (usize, usize) {
+        let reduction = self.possible(reduction);
+        (reduction.of(self.height as usize), reduction.of(self.width as usize))
+    }
+
+    /// A lossless JPEG has no blocks to reduce.
+    pub(super) fn possible(&self, reduction: Reduction) -> Reduction {
+        if self.coding == Coding::Lossless { Reduction::Whole } else { reduction }
     }
 
     fn from_frame(marker: u8, body: &[u8]) -> Result<Self> {

@@ -3,6 +3,7 @@
 //! The fast one ([`super::jpeg_sequential`]) takes healthy baseline files, which is nearly all of
 //! them. What it refuses, for whatever reason, goes the careful way from the start: a structure
 //! check, then `turbo`, which tells kinds of files and of damage apart and can keep what is there.
+//! So does every file on a machine without AVX2, where `turbo` has vector code and ours has none.
 
 mod cmyk;
 mod header;
@@ -17,7 +18,7 @@ pub(super) use header::{Coding, Header};
 use super::error::damaged;
 use super::guard::catch_panic;
 use super::jpeg_sequential::{self, Info, Refusal};
-use super::{Channels, DecodeOptions};
+use super::{Channels, DecodeOptions, Reduction};
 use crate::error::Error;
 use crate::{Cpu, ImageU8, Result};
 
@@ -30,6 +31,7 @@ pub(super) struct Source<'a> {
     header: &'a Header,
     channels: Channels,
     options: &'a DecodeOptions,
+    reduction: Reduction,
 }
 
 impl<'a> Source<'a> {
@@ -42,7 +44,12 @@ impl<'a> Source<'a> {
     ) -> Result<Self> {
         options.limits.check_image(header.height, header.width, channels.count())?;
         header.check_supported(channels)?;
-        Ok(Self { data, header, channels, options })
+        Ok(Self { data, header, channels, options, reduction: Reduction::Whole })
+    }
+
+    /// The same at a fraction of the size, where the file allows it.
+    pub(super) fn reduced(self, reduction: Reduction) -> Self {
+        Self { reduction: self.header.possible(reduction), ..self }
     }
 }
 
@@ -52,7 +59,7 @@ pub(super) fn decode(
     scratch: &mut jpeg_sequential::Scratch,
     out: &mut ImageU8,
 ) -> Result<Option<String>> {
-    let decoded = try_sequential(source, scratch, |options, cpu, scratch| {
+    let decoded = try_sequential(source, Path::current()?, scratch, |options, cpu, scratch| {
         jpeg_sequential::decode_into(source.data, options, cpu, scratch, out)
     })?;
     if decoded { Ok(None) } else { decode_carefully(source, out) }
@@ -60,7 +67,7 @@ pub(super) fn decode(
 
 /// Refuses what [`decode`] refuses, for the same reason, without making pixels of healthy files.
 pub(super) fn check(source: &Source, scratch: &mut jpeg_sequential::Scratch) -> Result<()> {
-    let is_healthy = try_sequential(source, scratch, |options, cpu, scratch| {
+    let is_healthy = try_sequential(source, Path::current()?, scratch, |options, cpu, scratch| {
         jpeg_sequential::check(source.data, options, cpu, scratch)
     })?;
     if !is_healthy {
@@ -79,15 +86,35 @@ pub(super) fn decode_bands(
     sink: &mut dyn FnMut(&[u8], usize),
 ) -> Result<bool> {
     let mut sink = |_: usize, rows: &[u8], stride: usize| sink(rows, stride);
-    try_sequential(source, scratch, |options, cpu, scratch| {
+    try_sequential(source, Path::current()?, scratch, |options, cpu, scratch| {
         let data = source.data;
         jpeg_sequential::decode_bands(data, options, cpu, scratch, buffer, band_rows, &mut sink)
     })
 }
 
-/// Runs the fast decoder; false when it left the file to the careful one.
+/// The instruction set to decode with, and whether somebody asked for it.
+#[derive(Clone, Copy)]
+struct Path {
+    cpu: Cpu,
+    is_named: bool,
+}
+
+impl Path {
+    fn current() -> Result<Self> {
+        Ok(Self { cpu: Cpu::current()?, is_named: Cpu::is_named() })
+    }
+
+    /// Our plain Rust takes 2 to 2.6 times as long as libjpeg-turbo-rs with SSE2 (benches/decode);
+    /// it is for those who ask for the definition.
+    fn suits_sequential(self) -> bool {
+        self.cpu != Cpu::Scalar || self.is_named
+    }
+}
+
+/// Runs the fast decoder; false when the file is left to the careful one.
 fn try_sequential(
     source: &Source,
+    path: Path,
     scratch: &mut jpeg_sequential::Scratch,
     decode: impl FnOnce(
         &jpeg_sequential::Options,
@@ -100,9 +127,12 @@ fn try_sequential(
         channels: source.channels,
         // Never more than what the limits were checked for.
         max_pixels: u64::from(*height) * u64::from(*width),
+        reduction: source.reduction,
     };
-    let cpu = Cpu::current()?;
-    let decoded = catch_panic(FORMAT, || Ok(decode(&options, cpu, scratch).is_ok()));
+    if !path.suits_sequential() {
+        return Ok(false);
+    }
+    let decoded = catch_panic(FORMAT, || Ok(decode(&options, path.cpu, scratch).is_ok()));
     if decoded.is_err() {
         // A panic is a bug there (the panic hook has told of it), and no reason to lose the image.
         *scratch = jpeg_sequential::Scratch::default();
@@ -131,10 +161,7 @@ fn decode_carefully(source: &Source, out: &mut ImageU8) -> Result<Option<String>
 
 /// Bytes to rows. Strict refuses what is damaged; lenient decodes what is there.
 fn decode_pixels(source: &Source, lenient: bool, out: &mut ImageU8) -> Result<()> {
-    out.reshape(
-        source.header.height as usize,
-        source.header.width as usize,
-        source.channels.count(),
-    );
+    let (height, width) = source.header.size(source.reduction);
+    out.reshape(height, width, source.channels.count());
     catch_panic(FORMAT, || turbo::decode(source, lenient, out))
 }

@@ -80,7 +80,8 @@ fn cpus() -> impl Iterator<Item = Cpu> {
 
 /// The pixels of the fast decoder, the same on every path, or the refusal.
 fn fast(data: &[u8], channels: Channels) -> std::result::Result<ImageU8, Refusal> {
-    let options = Options { channels, max_pixels: OPTIONS.limits.max_pixels };
+    let options =
+        Options { channels, max_pixels: OPTIONS.limits.max_pixels, reduction: Reduction::Whole };
     let run = |cpu| {
         let mut image = ImageU8::default();
         decode_into(data, &options, cpu, &mut Scratch::default(), &mut image).map(|_| image)
@@ -90,6 +91,51 @@ fn fast(data: &[u8], channels: Channels) -> std::result::Result<ImageU8, Refusal
         assert_eq!(run(cpu), scalar, "{cpu:?}");
     }
     scalar
+}
+
+#[test]
+fn reduced_images_equal_those_of_the_other_decoder() {
+    let mut random = Random(11);
+    let mut image = ImageU8::default();
+    for _ in 0..250 {
+        let data = random.baseline(80);
+        let header = Header::read(&data).unwrap();
+        for (channels, reduction) in
+            CHANNELS.into_iter().flat_map(|c| Reduction::ALL.map(|reduction| (c, reduction)))
+        {
+            let source = Source::check(&data, &header, channels, &OPTIONS).unwrap();
+            let source = source.reduced(reduction);
+            assert_eq!(decode_carefully(&source, &mut image).unwrap(), None);
+            let (height, width) = header.size(reduction);
+            assert_eq!(image.shape(), (height, width, channels.count()));
+            let options = Options { channels, max_pixels: 1 << 20, reduction };
+            for cpu in cpus() {
+                let mut own = ImageU8::default();
+                decode_into(&data, &options, cpu, &mut Scratch::default(), &mut own).unwrap();
+                assert!(own == image, "{cpu:?} {channels:?} {reduction:?} {header:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn without_vectors_and_unless_asked_for_the_own_decoder_is_not_tried() {
+    let data = Random(12).baseline(40);
+    let header = Header::read(&data).unwrap();
+    let source = Source::check(&data, &header, Channels::Rgb, &OPTIONS).unwrap();
+    for cpu in cpus() {
+        for is_named in [false, true] {
+            let mut is_tried = false;
+            let path = Path { cpu, is_named };
+            let decoded = try_sequential(&source, path, &mut Scratch::default(), |_, given, _| {
+                is_tried = true;
+                assert_eq!(given, cpu);
+                Ok(Info { height: 1, width: 1, channels: 3 })
+            });
+            assert_eq!(decoded.unwrap(), is_tried);
+            assert_eq!(is_tried, cpu != Cpu::Scalar || is_named, "{cpu:?} named: {is_named}");
+        }
+    }
 }
 
 /// What became of a file without the fast decoder.

@@ -4,7 +4,9 @@
 
 use libjpeg_turbo_rs::decode::pipeline::Decoder;
 use libjpeg_turbo_rs::decode::resync::{RestartResyncStrategy, ResyncAction};
-use libjpeg_turbo_rs::{ColorSpace, DecodeLimits, DecodeWarning, JpegError, PixelFormat};
+use libjpeg_turbo_rs::{
+    ColorSpace, DecodeLimits, DecodeWarning, JpegError, PixelFormat, ScalingFactor,
+};
 
 use super::super::Channels;
 use super::super::error::{damaged, over_limit, unsupported};
@@ -25,6 +27,8 @@ pub(super) fn decode(source: &Source, lenient: bool, out: &mut ImageU8) -> Resul
     let mut decoder = Decoder::new_with_limits(source.data, limits).map_err(to_error)?;
     decoder.set_limits(limits);
     decoder.set_lenient(lenient);
+    let divisor = source.reduction.divisor() as u32;
+    decoder.set_scale(ScalingFactor::try_new(1, divisor).map_err(to_error)?);
     if !lenient {
         decoder.set_resync_strategy(RefuseWrongRestart);
     }

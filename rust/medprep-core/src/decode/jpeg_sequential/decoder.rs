@@ -44,7 +44,7 @@ pub(super) fn decode(
     mut output: Option<&mut dyn Output>,
 ) -> Result<Info> {
     let header = read_header(data)?;
-    let layout = Layout::new(&header)?;
+    let layout = Layout::new(&header, options.reduction)?;
     let pixels = header.height as u64 * header.width as u64;
     if pixels > options.max_pixels {
         return Err(Refusal::TooManyPixels { found: pixels, limit: options.max_pixels });
@@ -63,14 +63,17 @@ pub(super) fn decode(
     let places = tables.prepare(&specs[..components.len()])?;
     let chunk = Chunk::new(&layout, &places.map(|place| tables.get(place)));
 
-    let info =
-        Info { height: header.height, width: header.width, channels: options.channels.count() };
+    let info = Info {
+        height: options.reduction.of(header.height),
+        width: options.reduction.of(header.width),
+        channels: options.channels.count(),
+    };
     if let Some(output) = output.as_deref_mut() {
         output.start(&info);
     }
-    planes[0].shape(8 * layout.v, 8 * layout.h * layout.mcus_x);
+    planes[0].shape(layout.mcu_rows(), layout.size * layout.h * layout.mcus_x);
     for plane in &mut planes[1..] {
-        plane.shape(8, 8 * layout.mcus_x);
+        plane.shape(layout.chroma_size, layout.chroma_size * layout.mcus_x);
     }
     for row in upsampled.iter_mut() {
         row.resize(row.len().max(padded(2 * layout.chroma_width)), 0);
@@ -290,7 +293,8 @@ impl<'a> Blocks<'a> {
             &mut self.chunk;
         let coefficients = coefficients.as_chunks_mut::<256>().0;
         for (group, plan) in coefficients.iter_mut().zip(&groups[..*group_count]) {
-            let across = if plan.component == 0 { self.layout.h } else { 1 };
+            let Layout { h, size, chroma_size, .. } = self.layout;
+            let (across, size) = if plan.component == 0 { (h, size) } else { (1, chroma_size) };
             let x = first * across + plan.x;
             if x >= self.layout.mcus_x * across {
                 continue;
@@ -305,8 +309,9 @@ impl<'a> Blocks<'a> {
             let last = reach.unwrap_or(0).saturating_sub(129);
             let plane = &mut planes[plan.component];
             let stride = plane.stride();
-            let out = plane.at_mut(1 + 8 * plan.y, 8 * x);
-            (self.kernels.transform)(group, &self.quants[plan.component], last, out, stride);
+            let out = plane.at_mut(1 + size * plan.y, size * x);
+            let transform = self.kernels.transform_to(size);
+            transform(group, &self.quants[plan.component], last, out, stride);
         }
     }
 
@@ -329,12 +334,12 @@ struct Rows<'a> {
 impl Rows<'_> {
     /// Emits the rows that became possible with row `mcu_row` of MCUs.
     fn emit(&mut self, mcu_row: usize, planes: &mut [Plane; 3], output: &mut dyn Output) {
-        let Layout { sampling, v, chroma_width, .. } = self.layout;
-        let first = 8 * v * mcu_row;
-        let bottom = first + 8 * v;
+        let Layout { upsampling, chroma_width, .. } = self.layout;
+        let bottom = (mcu_row + 1) * self.layout.mcu_rows();
         // The last row of 4:2:0 and 4:4:0 waits for the chroma row below it.
-        let waits = usize::from(v == 2 && mcu_row + 1 < self.layout.mcus_y);
-        if matches!(sampling, Sampling::H2V1 | Sampling::H2V2) {
+        let mixes_rows = self.layout.mixes_rows();
+        let waits = usize::from(mixes_rows && mcu_row + 1 < self.layout.mcus_y);
+        if matches!(upsampling, Sampling::H2V1 | Sampling::H2V2) {
             planes[1].extend_edges(chroma_width);
             planes[2].extend_edges(chroma_width);
         }
@@ -342,7 +347,7 @@ impl Rows<'_> {
             self.pixels(y, mcu_row, planes, output.row(y));
             self.next = y + 1;
         }
-        if v == 2 {
+        if mixes_rows {
             for plane in planes.iter_mut() {
                 plane.carry();
             }
@@ -351,29 +356,32 @@ impl Rows<'_> {
 
     /// One row of pixels.
     fn pixels(&mut self, y: usize, mcu_row: usize, planes: &[Plane; 3], out: &mut [u8]) {
-        let Layout { sampling, v, chroma_width: n, .. } = self.layout;
-        let luma = planes[0].row(y + 1 - 8 * v * mcu_row);
+        let Layout { upsampling, size, chroma_size, chroma_width: n, .. } = self.layout;
+        let luma = planes[0].row(y + 1 - self.layout.mcu_rows() * mcu_row);
         if self.info.channels == 1 {
             let samples = &luma[super::rows::PAD..];
             return out.copy_from_slice(&samples[..out.len()]);
         }
-        if sampling == Sampling::Grey {
+        if upsampling == Sampling::Grey {
             return (self.kernels.grey_to_rgb)(luma, out);
         }
-        let chroma = |component: usize, row: usize| planes[component].row(row + 1 - 8 * mcu_row);
+        let chroma =
+            |component: usize, row: usize| planes[component].row(row + 1 - chroma_size * mcu_row);
         let (near, far) = self.chroma_rows(y);
-        if sampling == Sampling::H1V1 {
+        // libjpeg does not filter what is left of blocks of one sample.
+        let is_filtered = size > 1;
+        if upsampling == Sampling::H1V1 || (upsampling == Sampling::H1V2 && !is_filtered) {
             return (self.kernels.to_rgb)(luma, chroma(1, near), chroma(2, near), out);
         }
         for (up, component) in self.upsampled.iter_mut().zip(1..) {
             let row = chroma(component, near);
-            match sampling {
+            match upsampling {
                 Sampling::H1V2 => {
                     let bias = 1 + (y % 2) as u8;
                     (self.kernels.upsample_1x2)(row, chroma(component, far), bias, n, up);
                 }
                 // libjpeg filters only rows of more than two samples, and then neither way.
-                _ if n <= 2 => scalar::repeat_2x1(row, n, up),
+                _ if n <= 2 || !is_filtered => scalar::repeat_2x1(row, n, up),
                 Sampling::H2V2 => {
                     (self.kernels.upsample_2x2)(row, chroma(component, far), n, up);
                 }
@@ -385,7 +393,7 @@ impl Rows<'_> {
 
     /// The chroma row that an image row lies in and its nearest other one.
     fn chroma_rows(&self, y: usize) -> (usize, usize) {
-        if self.layout.v == 1 {
+        if !self.layout.mixes_rows() {
             return (y, y);
         }
         let near = y / 2;

@@ -14,6 +14,8 @@ pub(super) type DecodeBlocks =
 pub(super) struct Kernels {
     pub decode_blocks: DecodeBlocks,
     pub transform: idct::Transform,
+    /// To 4 x 4, 2 x 2 and 1 x 1 samples a block.
+    pub reduced: [idct::Transform; 3],
     pub upsample_2x2: rows::Upsample2x2,
     pub upsample_2x1: rows::Upsample2x1,
     pub upsample_1x2: rows::Upsample1x2,
@@ -22,6 +24,16 @@ pub(super) struct Kernels {
 }
 
 impl Kernels {
+    /// The transform that gives `size` x `size` samples a block.
+    pub fn transform_to(&self, size: usize) -> idct::Transform {
+        match size {
+            8 => self.transform,
+            4 => self.reduced[0],
+            2 => self.reduced[1],
+            _ => self.reduced[2],
+        }
+    }
+
     /// The functions for `cpu`, or those for the fastest available one if the machine lacks it.
     pub fn new(cpu: Cpu) -> Self {
         match if cpu.is_available() { cpu } else { Cpu::best() } {
@@ -38,6 +50,11 @@ impl Kernels {
 const SCALAR: Kernels = Kernels {
     decode_blocks: |work, run, clean, start| entropy::decode_blocks(work, run, clean, start),
     transform: idct::scalar::transform,
+    reduced: [
+        idct::reduced::transform::<4>,
+        idct::reduced::transform::<2>,
+        idct::reduced::transform::<1>,
+    ],
     upsample_2x2: rows::scalar::upsample_2x2,
     upsample_2x1: rows::scalar::upsample_2x1,
     upsample_1x2: rows::scalar::upsample_1x2,
@@ -63,6 +80,27 @@ mod x86 {
         entropy::decode_blocks(work, run, clean, start)
     }
 
+    /// Vectors of eight columns, whatever the table: there is no more to gain with longer ones.
+    #[target_feature(enable = "avx2")]
+    fn transform_reduced<const SIZE: usize>(
+        group: &mut idct::Group,
+        quant: &idct::Quant,
+        last: u8,
+        out: &mut [u8],
+        stride: usize,
+    ) {
+        idct::reduced::transform::<SIZE>(group, quant, last, out, stride);
+    }
+
+    macro_rules! reduced {
+        ($size:literal) => {
+            |group, quant, last, out, stride| {
+                // SAFETY: the features are there, see the module.
+                unsafe { transform_reduced::<$size>(group, quant, last, out, stride) }
+            }
+        };
+    }
+
     macro_rules! kernels {
         ($isa:ident) => {
             Kernels {
@@ -74,6 +112,7 @@ mod x86 {
                     // SAFETY: the features are there, see the module.
                     unsafe { idct::$isa::transform(group, quant, last, out, stride) }
                 },
+                reduced: [reduced!(4), reduced!(2), reduced!(1)],
                 upsample_2x2: |near, far, n, out| {
                     // SAFETY: the features are there, see the module.
                     unsafe { rows::$isa::upsample_2x2(near, far, n, out) }

@@ -3,6 +3,7 @@
 use super::entropy::MAX_BLOCKS;
 use super::markers::Header;
 use super::refusal::{Refusal, Result};
+use crate::decode::Reduction;
 
 /// How chroma is subsampled; named by the luma factors, chroma's are 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +24,11 @@ pub(super) enum Sampling {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Layout {
     pub sampling: Sampling,
+    /// Samples along a side of a transformed block of luma and of chroma; 8 if nothing is reduced.
+    pub size: usize,
+    pub chroma_size: usize,
+    /// What is left to upsample: chroma blocks may be reduced less than those of luma.
+    pub upsampling: Sampling,
     /// Luma blocks of an MCU, across and down.
     pub h: usize,
     pub v: usize,
@@ -30,12 +36,13 @@ pub(super) struct Layout {
     pub mcus_x: usize,
     pub mcus_y: usize,
     /// Size of each chroma plane in samples, without padding to whole blocks; 0 for grey.
+    /// Of the reduced planes, as all sizes in samples.
     pub chroma_width: usize,
     pub chroma_height: usize,
 }
 
 impl Layout {
-    pub fn new(header: &Header) -> Result<Self> {
+    pub fn new(header: &Header, reduction: Reduction) -> Result<Self> {
         let (h, v, sampling) = match header.components() {
             // The factors of a lone component mean nothing: its MCU is one block (A.2.2).
             [_] => (1, 1, Sampling::Grey),
@@ -49,15 +56,35 @@ impl Layout {
             _ => return Err(Refusal::Unsupported("sampling factors")),
         };
         let colour = usize::from(sampling != Sampling::Grey);
+        let size = 8 / reduction.divisor();
+        // libjpeg enlarges chroma in the transform where both ways need it, as here only 4:2:0 can.
+        let is_enlarged = sampling == Sampling::H2V2 && reduction != Reduction::Whole;
+        let (chroma_size, upsampling) =
+            if is_enlarged { (2 * size, Sampling::H1V1) } else { (size, sampling) };
+        let chroma_side =
+            |side: usize, factor: usize| colour * (side * chroma_size).div_ceil(8 * factor);
         Ok(Self {
             sampling,
+            size,
+            chroma_size,
+            upsampling,
             h,
             v,
             mcus_x: header.width.div_ceil(8 * h),
             mcus_y: header.height.div_ceil(8 * v),
-            chroma_width: colour * header.width.div_ceil(h),
-            chroma_height: colour * header.height.div_ceil(v),
+            chroma_width: chroma_side(header.width, h),
+            chroma_height: chroma_side(header.height, v),
         })
+    }
+
+    /// Whether an output row lies between two rows of chroma.
+    pub fn mixes_rows(&self) -> bool {
+        matches!(self.upsampling, Sampling::H1V2 | Sampling::H2V2)
+    }
+
+    /// Rows of pixels an MCU gives.
+    pub fn mcu_rows(&self) -> usize {
+        self.size * self.v
     }
 
     /// Luma and chroma blocks of an MCU.

@@ -28,7 +28,7 @@ mod tests;
 pub use decoder::Scratch;
 pub use refusal::Refusal;
 
-use super::Channels;
+use super::{Channels, Reduction};
 use crate::{Cpu, ImageU8};
 
 /// What to decode.
@@ -38,6 +38,8 @@ pub struct Options {
     pub channels: Channels,
     /// Larger images are refused before anything is allocated for their pixels.
     pub max_pixels: u64,
+    /// The pixels of a reduced image equal those of libjpeg-turbo with `scale_denom`.
+    pub reduction: Reduction,
 }
 
 /// The image that was decoded.

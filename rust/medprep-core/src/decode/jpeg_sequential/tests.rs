@@ -6,10 +6,11 @@ use super::idct::{GROUP_WIDTH, MAX_DC};
 use super::kernels::Kernels;
 use super::markers::{NATURAL, read_header};
 use super::rows::{PAD, padded};
-use super::{Channels, Info, Options, Refusal, Scratch, decode_bands, decode_into};
+use super::{Channels, Info, Options, Reduction, Refusal, Scratch, decode_bands, decode_into};
 use crate::{Cpu, ImageU8};
 
-const RGB: Options = Options { channels: Channels::Rgb, max_pixels: 1 << 20 };
+const RGB: Options =
+    Options { channels: Channels::Rgb, max_pixels: 1 << 20, reduction: Reduction::Whole };
 const GREY: Options = Options { channels: Channels::Grey, ..RGB };
 
 /// Files made and decoded with opencv-python 5.0.0 (libjpeg-turbo 3.1.2): the file, the RGB pixels,

@@ -14,6 +14,7 @@ pub(super) mod avx2;
 pub(super) mod avx512;
 #[cfg(target_arch = "x86_64")]
 mod lanes;
+pub(super) mod reduced;
 pub(super) mod scalar;
 
 /// Four blocks interleaved by rows: row `r` of block `lane` at `32 * r + 8 * lane`. Values in
