@@ -6,6 +6,8 @@
 //! All filters but the mean are the Paeth predictor with some neighbours taken for 0: of (a, 0, 0)
 //! it is a, of (0, b, 0) it is b, of (0, 0, 0) it is 0.
 
+#![allow(clippy::inline_always, reason = "to get its caller's target features")]
+
 #[allow(clippy::wildcard_imports, reason = "dozens of intrinsics")]
 use std::arch::x86_64::*;
 use std::ops::Range;
@@ -18,7 +20,8 @@ const LANE: usize = 4;
 const GROUP: usize = 2 * LANE;
 /// Pixels of a row that are handled together.
 const BLOCK: isize = 4;
-/// Blocks that the second lane is behind the first: what it reads has left the store buffer.
+/// Blocks that the second lane is behind the first: what it reads has left the store buffer (with 2 or
+/// 3 a third more time).
 const LAG: isize = 4;
 
 /// See [`Rows::unfilter`].
@@ -98,117 +101,61 @@ unsafe fn add_row(row: *mut u8, above: *const u8, len: usize) {
 /// Four rows and the one above them, from their first pixels on.
 struct Lane {
     rows: [*mut u8; LANE],
-    above: *const u8,
+    above: *mut u8,
     width: isize,
 }
 
+/// Where a lane's block begins in its four rows and in the row above.
+type Places = [*mut u8; LANE + 1];
+
+/// How far each of them is behind the first row, in pixels.
+const BEHIND: [isize; LANE + 1] = [0, 1, 2, 3, 0];
+
 impl Lane {
-    /// Whether the pixels of block `x..x + BLOCK`, which row `r` is `r` pixels behind, are all
-    /// inside the rows.
+    /// Whether the pixels of block `x..x + BLOCK` are inside all rows.
+    #[inline(always)]
     fn holds(&self, x: isize) -> bool {
         x >= LANE as isize - 1 && x + BLOCK <= self.width
     }
 
-    /// The pixels of a block, one per 32 bits: those of the four rows and of the row above.
-    /// Outside the rows they are 0.
-    ///
-    /// # Safety
-    /// The rows have `width` pixels and the slack behind them.
-    #[inline]
-    #[target_feature(enable = "avx2")]
-    unsafe fn load<const LEN: usize>(&self, x: isize) -> [__m128i; LANE + 1] {
-        if !self.holds(x) {
-            // SAFETY: the caller's promise.
-            return unsafe { self.load_edge::<LEN>(x) };
-        }
-        let [r0, r1, r2, r3] = self.rows;
-        let at = |row: *const u8, behind: isize| row.wrapping_offset((x - behind) * LEN as isize);
-        // SAFETY: inside the rows (`holds`) but for the slack.
-        unsafe {
-            [
-                load_block::<LEN>(at(r0, 0)),
-                load_block::<LEN>(at(r1, 1)),
-                load_block::<LEN>(at(r2, 2)),
-                load_block::<LEN>(at(r3, 3)),
-                load_block::<LEN>(at(self.above, 0)),
-            ]
-        }
-    }
-
-    /// # Safety
-    /// As [`Lane::load`].
-    #[cold]
-    #[inline(never)]
-    #[target_feature(enable = "avx2")]
-    unsafe fn load_edge<const LEN: usize>(&self, x: isize) -> [__m128i; LANE + 1] {
-        let mut blocks = [_mm_setzero_si128(); LANE + 1];
-        let rows = self.rows.iter().map(|row| row.cast_const()).chain([self.above]);
-        for ((block, row), behind) in blocks.iter_mut().zip(rows).zip([0, 1, 2, 3, 0]) {
-            let mut bytes = [0_u8; 16];
-            let (from, to) = self.inside(x - behind);
-            for pixel in from..to {
-                for byte in 0..LEN {
-                    let at = pixel * LEN as isize + byte as isize;
-                    let place = (pixel - (x - behind)) as usize * LEN + byte;
-                    // SAFETY: `pixel` is inside the row.
-                    bytes[place] = unsafe { *row.offset(at) };
-                }
-            }
-            // SAFETY: 16 bytes.
-            *block = unsafe { load_block::<LEN>(bytes.as_ptr()) };
-        }
-        blocks
-    }
-
-    /// Stores the pixels of a block that are inside the rows.
-    ///
-    /// # Safety
-    /// As [`Lane::load`].
-    #[inline]
-    #[target_feature(enable = "avx2")]
-    unsafe fn store<const LEN: usize>(&self, x: isize, blocks: [__m128i; LANE]) {
-        if !self.holds(x) {
-            // SAFETY: the caller's promise.
-            return unsafe { self.store_edge::<LEN>(x, blocks) };
-        }
+    #[inline(always)]
+    fn places<const LEN: usize>(&self, x: isize) -> Places {
         let [r0, r1, r2, r3] = self.rows;
         let at = |row: *mut u8, behind: isize| row.wrapping_offset((x - behind) * LEN as isize);
-        // SAFETY: inside the rows (`holds`).
-        unsafe {
-            store_block::<LEN>(at(r0, 0), blocks[0]);
-            store_block::<LEN>(at(r1, 1), blocks[1]);
-            store_block::<LEN>(at(r2, 2), blocks[2]);
-            store_block::<LEN>(at(r3, 3), blocks[3]);
-        }
+        [at(r0, 0), at(r1, 1), at(r2, 2), at(r3, 3), at(self.above, 0)]
     }
 
-    /// # Safety
-    /// As [`Lane::load`].
-    #[cold]
-    #[inline(never)]
-    #[target_feature(enable = "avx2")]
-    unsafe fn store_edge<const LEN: usize>(&self, x: isize, blocks: [__m128i; LANE]) {
-        for ((block, row), behind) in blocks.into_iter().zip(self.rows).zip(0..) {
-            let mut bytes = [0_u8; 16];
-            // SAFETY: 16 bytes.
-            unsafe { store_block::<LEN>(bytes.as_mut_ptr(), block) };
-            let (from, to) = self.inside(x - behind);
-            for pixel in from..to {
-                for byte in 0..LEN {
-                    let at = pixel * LEN as isize + byte as isize;
-                    let place = (pixel - (x - behind)) as usize * LEN + byte;
-                    // SAFETY: `pixel` is inside the row.
-                    unsafe { *row.offset(at) = bytes[place] };
-                }
+    /// Calls `copy` for what is inside the rows: row, first byte in it, first byte of its block,
+    /// number of bytes.
+    #[inline(always)]
+    fn each_inside<const LEN: usize>(
+        &self,
+        x: isize,
+        mut copy: impl FnMut(usize, *mut u8, usize, usize),
+    ) {
+        let [r0, r1, r2, r3] = self.rows;
+        for (row, (start, behind)) in
+            [r0, r1, r2, r3, self.above].into_iter().zip(BEHIND).enumerate()
+        {
+            let first = x - behind;
+            let (from, to) = (first.clamp(0, self.width), (first + BLOCK).clamp(0, self.width));
+            if from < to {
+                let at = start.wrapping_offset(from * LEN as isize);
+                copy(row, at, (from - first) as usize * LEN, (to - from) as usize * LEN);
             }
         }
     }
+}
 
-    /// The pixels of `x..x + BLOCK` that are inside the rows, from and to.
-    fn inside(&self, x: isize) -> (isize, isize) {
-        let from = x.clamp(0, self.width);
-        (from, (x + BLOCK).clamp(from, self.width))
-    }
+/// What a step needs of the step before: the pixels to the left and above them; and the filters.
+#[derive(Clone, Copy)]
+struct State {
+    left: __m256i,
+    corner: __m256i,
+    wants_left: __m256i,
+    wants_up: __m256i,
+    wants_corner: __m256i,
+    is_mean: __m256i,
 }
 
 /// Unfilters eight rows.
@@ -221,58 +168,117 @@ unsafe fn group<const LEN: usize, const HAS_MEAN: bool>(lanes: &[Lane; 2], filte
         let mask = |row: usize| -i32::from(types.contains(&filters[row]));
         _mm256_setr_epi32(mask(0), mask(1), mask(2), mask(3), mask(4), mask(5), mask(6), mask(7))
     };
-    let (wants_left, wants_up, wants_corner) = (wants(&[1, 4]), wants(&[2, 4]), wants(&[4]));
-    let is_mean = wants(&[3]);
-    let one = _mm256_set1_epi8(1);
-    let (mut left, mut corner) = (_mm256_setzero_si256(), _mm256_setzero_si256());
+    let mut state = State {
+        left: _mm256_setzero_si256(),
+        corner: _mm256_setzero_si256(),
+        wants_left: wants(&[1, 4]),
+        wants_up: wants(&[2, 4]),
+        wants_corner: wants(&[4]),
+        is_mean: wants(&[3]),
+    };
     // The last row of a lane is three pixels behind: that may take one more block.
     let blocks = (lanes[0].width + LANE as isize - 1 + BLOCK - 1) / BLOCK;
     for block in 0..blocks + LAG {
         let x = [block * BLOCK, (block - LAG) * BLOCK];
-        // SAFETY: the caller's promise.
-        let (upper, lower) = unsafe { (lanes[0].load::<LEN>(x[0]), lanes[1].load::<LEN>(x[1])) };
-        let rows = [
-            join(upper[0], lower[0]),
-            join(upper[1], lower[1]),
-            join(upper[2], lower[2]),
-            join(upper[3], lower[3]),
-        ];
-        let above = join(upper[4], lower[4]);
-        let mut pixels = transpose(rows);
-        macro_rules! step {
-            ($i:literal) => {
-                // Row 0 has the row above over it, the others have what the row before them gave
-                // one step ago.
-                let above = _mm256_shuffle_epi32::<{ $i * 0x55 }>(above);
-                let up = _mm256_alignr_epi8::<12>(left, above);
-                let mut predicted = paeth(
-                    _mm256_and_si256(left, wants_left),
-                    _mm256_and_si256(up, wants_up),
-                    _mm256_and_si256(corner, wants_corner),
-                );
-                if HAS_MEAN {
-                    // The instruction's mean rounds up.
-                    let odd = _mm256_and_si256(_mm256_xor_si256(left, up), one);
-                    let mean = _mm256_sub_epi8(_mm256_avg_epu8(left, up), odd);
-                    predicted = _mm256_blendv_epi8(predicted, mean, is_mean);
-                }
-                left = _mm256_add_epi8(pixels[$i], predicted);
-                corner = up;
-                pixels[$i] = left;
-            };
-        }
-        step!(0);
-        step!(1);
-        step!(2);
-        step!(3);
-        let rows = transpose(pixels);
-        // SAFETY: the caller's promise.
+        // SAFETY: the caller's promise; `holds` puts the pixels inside the rows.
         unsafe {
-            lanes[0].store::<LEN>(x[0], [low(rows[0]), low(rows[1]), low(rows[2]), low(rows[3])]);
-            lanes[1]
-                .store::<LEN>(x[1], [high(rows[0]), high(rows[1]), high(rows[2]), high(rows[3])]);
+            if lanes[0].holds(x[0]) && lanes[1].holds(x[1]) {
+                let places = [lanes[0].places::<LEN>(x[0]), lanes[1].places::<LEN>(x[1])];
+                state = step_block::<LEN, HAS_MEAN>(places, state);
+            } else {
+                edge_block::<LEN, HAS_MEAN>(lanes, x, &mut state);
+            }
         }
     }
+}
+
+/// A block that is not all inside the rows, by way of a copy in which the pixels outside are 0.
+///
+/// # Safety
+/// As [`group`].
+#[cold]
+#[inline(never)]
+#[target_feature(enable = "avx2")]
+unsafe fn edge_block<const LEN: usize, const HAS_MEAN: bool>(
+    lanes: &[Lane; 2],
+    x: [isize; 2],
+    state: &mut State,
+) {
+    let mut copies = [[[0_u8; 16]; LANE + 1]; 2];
+    for ((lane, copy), x) in lanes.iter().zip(&mut copies).zip(x) {
+        lane.each_inside::<LEN>(x, |row, at, byte, len| {
+            // SAFETY: `len` bytes from `at` on are inside the row, which is not on the stack.
+            unsafe { std::ptr::copy_nonoverlapping(at, copy[row][byte..][..len].as_mut_ptr(), len) }
+        });
+    }
+    let [upper, lower] = &mut copies;
+    let places = [upper, lower].map(|copy| {
+        let [r0, r1, r2, r3, above] = copy;
+        [r0, r1, r2, r3, above].map(|bytes| bytes.as_mut_ptr())
+    });
+    // SAFETY: every place has 16 bytes.
+    *state = unsafe { step_block::<LEN, HAS_MEAN>(places, *state) };
+    for ((lane, copy), x) in lanes.iter().zip(&copies).zip(x) {
+        lane.each_inside::<LEN>(x, |row, at, byte, len| {
+            if row < LANE {
+                // SAFETY: as above.
+                unsafe { std::ptr::copy_nonoverlapping(copy[row][byte..][..len].as_ptr(), at, len) }
+            }
+        });
+    }
+}
+
+/// Unfilters a block of both lanes in place; returns the state after it.
+///
+/// # Safety
+/// AVX2 is there; every place is readable for 16 bytes and writable for a block.
+#[inline]
+#[target_feature(enable = "avx2")]
+unsafe fn step_block<const LEN: usize, const HAS_MEAN: bool>(
+    [upper, lower]: [Places; 2],
+    mut state: State,
+) -> State {
+    // SAFETY: the caller's promise.
+    let (above, mut pixels) = unsafe {
+        let both = |row: usize| join(load_block::<LEN>(upper[row]), load_block::<LEN>(lower[row]));
+        (both(4), transpose([both(0), both(1), both(2), both(3)]))
+    };
+    let one = _mm256_set1_epi8(1);
+    macro_rules! step {
+        ($i:literal) => {
+            let State { left, corner, wants_left, wants_up, wants_corner, is_mean } = state;
+            // Row 0 has the row above over it, the others have what the row before them gave one
+            // step ago.
+            let above = _mm256_shuffle_epi32::<{ $i * 0x55 }>(above);
+            let up = _mm256_alignr_epi8::<12>(left, above);
+            let mut predicted = paeth(
+                _mm256_and_si256(left, wants_left),
+                _mm256_and_si256(up, wants_up),
+                _mm256_and_si256(corner, wants_corner),
+            );
+            if HAS_MEAN {
+                // The instruction's mean rounds up.
+                let odd = _mm256_and_si256(_mm256_xor_si256(left, up), one);
+                let mean = _mm256_sub_epi8(_mm256_avg_epu8(left, up), odd);
+                predicted = _mm256_blendv_epi8(predicted, mean, is_mean);
+            }
+            pixels[$i] = _mm256_add_epi8(pixels[$i], predicted);
+            (state.left, state.corner) = (pixels[$i], up);
+        };
+    }
+    step!(0);
+    step!(1);
+    step!(2);
+    step!(3);
+    let rows = transpose(pixels);
+    // SAFETY: the caller's promise.
+    unsafe {
+        for i in 0..LANE {
+            store_block::<LEN>(upper[i], low(rows[i]));
+            store_block::<LEN>(lower[i], high(rows[i]));
+        }
+    }
+    state
 }
 
 /// The Paeth predictor: of `a` and `b` (`lo` and `hi`, as the order does not matter), the one further
