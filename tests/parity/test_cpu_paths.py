@@ -37,7 +37,7 @@ print(json.dumps({"path": _core.cpu_path(), "compared": len(results), "wrong": w
 def python(path: str, *words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, *words],
-        env={**os.environ, "MEDPREP_CPU": path},
+        env={**os.environ, "MEDPREP_CPU": path, "PYTHONPATH": os.pathsep.join(sys.path)},
         cwd=Path(__file__).parent,
         capture_output=True,
         text=True,
