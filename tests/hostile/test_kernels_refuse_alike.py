@@ -66,11 +66,6 @@ def test_opencv_alone_would_take_a_jpeg_that_both_kernels_refuse():
     assert str(ours.value) == str(checked.value)
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="left to `png`: coded data that is left over when all blocks are there means damage in "
-    "the middle; jpeg_sequential sees it (`more data than codes`), libjpeg-turbo-rs does not",
-)
 def test_damage_after_which_coded_data_is_left_over_is_refused():
     assert refusals(damaged_inside(BASELINE, place=0.3)) == [DecodeError, DecodeError]
 

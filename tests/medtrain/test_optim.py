@@ -48,13 +48,6 @@ def test_auto_precision_is_fp32_on_the_cpu_and_bf16_works_there():
         assert layer(torch.randn(2, 8)).dtype == torch.bfloat16
 
 
-def test_fp16_is_refused_by_name():
-    from medtrain.config import TrainConfig
-
-    with pytest.raises(ConfigError, match="'fp16' is not available in this version"):
-        TrainConfig(precision="fp16")
-
-
 def rates_of(config, *, epoch_steps, epochs):
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
     schedule = Schedule(config, optimizer, epoch_steps=epoch_steps, epochs=epochs)

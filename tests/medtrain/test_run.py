@@ -77,7 +77,8 @@ def test_records_tell_every_step_and_epoch(finished):
     out, _ = finished
     events = list(records.read(out / "records.jsonl"))
     names = [event["event"] for event in events]
-    assert names == ["start"] + (["step"] * 3 + ["epoch"]) * 2 + ["evaluation"] * 2 + ["end"]
+    steps = (["step"] * 3 + ["epoch"]) * 2
+    assert names == ["start", *steps, "memory", "ranks", "evaluation", "evaluation", "end"]
     epoch = events[4]
     assert epoch["epoch"] == 1 and epoch["val"]["n"] == 11
     train = {"loss", "accuracy", "images_per_s", "seconds", "data_seconds"}

@@ -147,7 +147,8 @@ fn decode_carefully(source: &Source, out: &mut ImageU8) -> Result<Option<String>
     let reason = match structure.problem {
         Some(problem) => problem,
         None => match decode_pixels(source, false, out) {
-            Ok(()) => return Ok(None),
+            Ok(()) if !has_data_left(source)? => return Ok(None),
+            Ok(()) => "coded data is left over after the last block".to_owned(),
             Err(Error::Decode { reason, .. }) => reason,
             Err(other) => return Err(other),
         },
@@ -157,6 +158,22 @@ fn decode_carefully(source: &Source, out: &mut ImageU8) -> Result<Option<String>
     }
     decode_pixels(source, true, out)?;
     Ok(Some(reason))
+}
+
+/// Whether a sequential file holds more coded data than its blocks take, which `turbo` does not tell.
+fn has_data_left(source: &Source) -> Result<bool> {
+    let Header { height, width, .. } = source.header;
+    let options = jpeg_sequential::Options {
+        channels: source.channels,
+        max_pixels: u64::from(*height) * u64::from(*width),
+        reduction: Reduction::Whole,
+    };
+    let cpu = Cpu::current()?;
+    let checked = catch_panic(FORMAT, || {
+        let mut scratch = jpeg_sequential::Scratch::default();
+        Ok(jpeg_sequential::check(source.data, &options, cpu, &mut scratch))
+    });
+    Ok(matches!(checked, Ok(Err(Refusal::LeftOver))))
 }
 
 /// Bytes to rows. Strict refuses what is damaged; lenient decodes what is there.

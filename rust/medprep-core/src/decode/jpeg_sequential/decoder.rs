@@ -278,13 +278,23 @@ impl<'a> Blocks<'a> {
     }
 
     /// A segment must end with less than a byte of padding: libjpeg-turbo warns about more, and
-    /// data that decodes to another length than it has is damaged.
+    /// data that decodes to another length than it has is damaged. Some cameras write more padding.
     fn end_segment(&self) -> Result<()> {
         let (_, end) = self.clean.bits(self.segment);
-        if self.position > end || end - self.position >= 8 {
-            return Err(Refusal::Damaged("more data than codes"));
+        if self.position > end {
+            return Err(Refusal::Damaged("more codes than data"));
         }
-        Ok(())
+        if end - self.position < 8 {
+            return Ok(());
+        }
+        let rest = &self.clean.bytes()[self.position.div_ceil(8)..end / 8];
+        let is_padding =
+            rest.iter().all(|&byte| byte == 0) || rest.iter().all(|&byte| byte == 0xFF);
+        Err(if is_padding {
+            Refusal::Damaged("padding after the codes")
+        } else {
+            Refusal::LeftOver
+        })
     }
 
     /// Inverse DCT of a chunk whose first MCU is `first` of its row.

@@ -10,6 +10,9 @@ pub enum Refusal {
     Unsupported(&'static str),
     /// The bytes contradict the format, or are such that decoders disagree about the pixels.
     Damaged(&'static str),
+    /// All blocks are there and coded data is left over: an error in the middle, after which other
+    /// decoders find pixels all the same.
+    LeftOver,
     /// More pixels than the caller allows.
     TooManyPixels {
         /// Pixels the header asks for.
@@ -24,6 +27,9 @@ impl fmt::Display for Refusal {
         match self {
             Self::Unsupported(what) => write!(f, "not a sequential baseline JPEG: {what}"),
             Self::Damaged(what) => write!(f, "damaged JPEG: {what}"),
+            Self::LeftOver => {
+                write!(f, "damaged JPEG: coded data is left over after the last block")
+            }
             Self::TooManyPixels { found, limit } => {
                 write!(f, "{found} pixels, over the limit of {limit}")
             }
