@@ -17,6 +17,7 @@ __all__ = [
     "__version__",
     "apply",
     "canonical_spec",
+    "check_jpeg",
     "clahe",
     "cpu_path",
     "crc32c",
