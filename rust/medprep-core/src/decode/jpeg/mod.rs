@@ -61,7 +61,7 @@ pub(super) fn decode(
 ) -> Result<Option<String>> {
     let decoded = try_sequential(source, Path::current()?, scratch, |options, cpu, scratch| {
         jpeg_sequential::decode_into(source.data, options, cpu, scratch, out)
-    })?;
+    });
     if decoded { Ok(None) } else { decode_carefully(source, out) }
 }
 
@@ -69,7 +69,7 @@ pub(super) fn decode(
 pub(super) fn check(source: &Source, scratch: &mut jpeg_sequential::Scratch) -> Result<()> {
     let is_healthy = try_sequential(source, Path::current()?, scratch, |options, cpu, scratch| {
         jpeg_sequential::check(source.data, options, cpu, scratch)
-    })?;
+    });
     if !is_healthy {
         decode_carefully(source, &mut ImageU8::default())?;
     }
@@ -86,10 +86,10 @@ pub(super) fn decode_bands(
     sink: &mut dyn FnMut(&[u8], usize),
 ) -> Result<bool> {
     let mut sink = |_: usize, rows: &[u8], stride: usize| sink(rows, stride);
-    try_sequential(source, Path::current()?, scratch, |options, cpu, scratch| {
+    Ok(try_sequential(source, Path::current()?, scratch, |options, cpu, scratch| {
         let data = source.data;
         jpeg_sequential::decode_bands(data, options, cpu, scratch, buffer, band_rows, &mut sink)
-    })
+    }))
 }
 
 /// The instruction set to decode with, and whether somebody asked for it.
@@ -121,7 +121,7 @@ fn try_sequential(
         Cpu,
         &mut jpeg_sequential::Scratch,
     ) -> std::result::Result<Info, Refusal>,
-) -> Result<bool> {
+) -> bool {
     let Header { height, width, .. } = source.header;
     let options = jpeg_sequential::Options {
         channels: source.channels,
@@ -130,14 +130,14 @@ fn try_sequential(
         reduction: source.reduction,
     };
     if !path.suits_sequential() {
-        return Ok(false);
+        return false;
     }
     let decoded = catch_panic(FORMAT, || Ok(decode(&options, path.cpu, scratch).is_ok()));
     if decoded.is_err() {
         // A panic is a bug there (the panic hook has told of it), and no reason to lose the image.
         *scratch = jpeg_sequential::Scratch::default();
     }
-    Ok(decoded.unwrap_or(false))
+    decoded.unwrap_or(false)
 }
 
 /// Decodes or refuses any file, and knows the reason.

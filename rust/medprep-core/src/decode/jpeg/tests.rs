@@ -132,7 +132,7 @@ fn without_vectors_and_unless_asked_for_the_own_decoder_is_not_tried() {
                 assert_eq!(given, cpu);
                 Ok(Info { height: 1, width: 1, channels: 3 })
             });
-            assert_eq!(decoded.unwrap(), is_tried);
+            assert_eq!(decoded, is_tried);
             assert_eq!(is_tried, cpu != Cpu::Scalar || is_named, "{cpu:?} named: {is_named}");
         }
     }

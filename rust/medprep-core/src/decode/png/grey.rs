@@ -44,7 +44,7 @@ pub(super) struct Gamma16 {
 
 impl ToGrey {
     pub(super) fn of_info(info: &Info) -> Self {
-        let gamma = info.gama_chunk.map(|gamma| gamma.into_scaled());
+        let gamma = info.gama_chunk.map(::png::ScaledFloat::into_scaled);
         if info.bit_depth != ::png::BitDepth::Sixteen {
             return Self::of_8_bits(info.srgb.is_some(), gamma);
         }

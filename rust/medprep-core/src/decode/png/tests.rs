@@ -60,6 +60,7 @@ fn png(
     with_chunks(&bytes, chunks)
 }
 
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "a byte string is a reference")]
 fn chunk(name: &[u8; 4], body: &[u8]) -> Vec<u8> {
     let mut bytes = (body.len() as u32).to_be_bytes().to_vec();
     bytes.extend_from_slice(name);
@@ -214,7 +215,7 @@ fn damaged_files_are_decoded_or_refused_as_by_the_crate() {
         match random.next() % 3 {
             0 => file.truncate(8 + random.next() % (file.len() - 8)),
             1 => {
-                for _ in 0..1 + random.next() % 3 {
+                for _ in 0..=random.next() % 3 {
                     let at = 8 + random.next() % (file.len() - 8);
                     file[at] = random.next() as u8;
                 }

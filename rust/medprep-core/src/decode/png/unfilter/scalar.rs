@@ -30,9 +30,7 @@ fn unfilter_row(row: &mut [u8], above: &[u8], pixel_len: usize) {
                 *value = value.wrapping_add(*up);
             }
         }
-        3 => {
-            each(row, above, pixel_len, |left, up, _| ((u16::from(left) + u16::from(up)) / 2) as u8)
-        }
+        3 => each(row, above, pixel_len, |left, up, _| left.midpoint(up)),
         4 => each(row, above, pixel_len, paeth),
         _ => {}
     }
