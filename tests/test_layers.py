@@ -34,10 +34,11 @@ MEDPREP: Arrows = {
     "split": {"types", "errors"},
     "options": {"pipeline", "split", "types", "errors"},
     "allowed": {"types", "errors"},
+    "frames": {"types"},
     "plan": {"allowed", "storage", "types", "errors"},
     "fast_decode": {"kernels", "pipeline", "types", "errors"},
     "planning": {
-        *("sources", "split", "options", "plan", "allowed", "privacy", "fast_decode"),
+        *("sources", "split", "options", "plan", "allowed", "frames", "privacy", "fast_decode"),
         *("pipeline", "types", "errors", "_core"),
     },
     # doing it

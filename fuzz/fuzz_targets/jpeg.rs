@@ -28,7 +28,7 @@ fuzz_target!(init: std::panic::set_hook(Box::new(|panic| eprintln!("{panic}"))),
         for keep_damaged in [false, true] {
             let limits = Limits { max_pixels: MAX_PIXELS, max_jpeg_scans: 20, ..Limits::default() };
             // An error or an image, never a panic.
-            let _ = decode(data, channels, &DecodeOptions { limits, keep_damaged });
+            let _ = decode(data, channels, &DecodeOptions { limits, keep_damaged, ..DecodeOptions::default() });
         }
     }
 });

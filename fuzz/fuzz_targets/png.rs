@@ -13,12 +13,12 @@ fuzz_target!(init: std::panic::set_hook(Box::new(|panic| eprintln!("{panic}"))),
     file.extend(data.strip_prefix(b"\x89PNG\r\n\x1a\n").unwrap_or(data));
     let limits = Limits { max_pixels: 1 << 16, ..Limits::default() };
     for channels in [Channels::Rgb, Channels::Grey] {
-        if let Ok(image) = decode(&file, channels, &DecodeOptions { limits, keep_damaged: false }) {
+        if let Ok(image) = decode(&file, channels, &DecodeOptions { limits, ..DecodeOptions::default() }) {
             let probe = probe(&file).expect("what decodes has a header");
             let shape = (probe.height as usize, probe.width as usize, channels.count());
             assert_eq!(image.shape(), shape);
             // The definition of the filters against their vector code.
-            let options = DecodeOptions { limits, keep_damaged: false };
+            let options = DecodeOptions { limits, ..DecodeOptions::default() };
             let scalar = Cpu::Scalar.force(|| decode(&file, channels, &options));
             assert_eq!(scalar.ok(), Some(image));
         }

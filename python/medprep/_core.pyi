@@ -77,8 +77,13 @@ def check_jpeg(data: bytes, channels: str = "rgb") -> None:
 def decode_wide(data: bytes, channels: str = "rgb") -> npt.NDArray[np.uint16]:
     """As `decode`, 16 bits a value: those of 16-bit PNG and TIFF, 8-bit values times 257."""
 
-def apply(data: bytes, spec_json: str, keep_damaged: bool = False) -> npt.NDArray[Any]:
-    """A whole pipeline on one encoded image; (H, W, C) of its dtype."""
+def apply(
+    data: bytes, spec_json: str, keep_damaged: bool = False, frame: int | None = None
+) -> npt.NDArray[Any]:
+    """A whole pipeline on one encoded image; (H, W, C) of its dtype.
+
+    frame: the number, from 0, of one of a multi-frame DICOM file.
+    """
 
 def resize(
     image: npt.NDArray[_Depth], height: int, width: int, interpolation: str
@@ -102,7 +107,7 @@ def clahe(
     """Of (H, W), or of L of 8-bit Lab for (H, W, 3) uint8."""
 
 def decode_dicom(
-    data: bytes, window: tuple[float, float] | None = None, frames: str = "middle"
+    data: bytes, window: tuple[float, float] | None = None, frames: int | str = "middle"
 ) -> npt.NDArray[np.uint8]:
     """8-bit (H, W), (H, W, 3) or, with all frames, one axis more; None = the file's own window."""
 
@@ -111,18 +116,18 @@ def decode_dicom_resized(
     height: int,
     width: int,
     window: tuple[float, float] | None = None,
-    frames: str = "middle",
+    frames: int | str = "middle",
 ) -> npt.NDArray[np.uint8]:
-    """One frame as decode_dicom, resized by area; frames `first` or `middle`.
+    """One frame as decode_dicom, resized by area; any `frames` but `all`.
 
     In memory that the thread reuses from file to file.
     """
 
-def decode_dicom_stored(data: bytes, frames: str = "middle") -> npt.NDArray[Any]:
+def decode_dicom_stored(data: bytes, frames: int | str = "middle") -> npt.NDArray[Any]:
     """Stored values as uint8, int8, uint16, int16, uint32 or int32."""
 
 def decode_dicom_u16(
-    data: bytes, window: tuple[float, float] | None = None, frames: str = "middle"
+    data: bytes, window: tuple[float, float] | None = None, frames: int | str = "middle"
 ) -> npt.NDArray[np.uint16]:
     """As decode_dicom with 0..65,535 for 0..255."""
 

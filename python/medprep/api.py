@@ -128,7 +128,7 @@ def decode_dicom(
     data: bytes,
     *,
     window: Literal["auto"] | tuple[float, float] | None = "auto",
-    frames: Literal["first", "middle", "all"] = "middle",
+    frames: Literal["first", "middle", "all"] | int = "middle",
 ) -> NDArray[Any]:
     """Decode the pixels of a DICOM file; nothing of its header is returned.
 
@@ -138,7 +138,8 @@ def decode_dicom(
     modality units (HU for CT). MONOCHROME1 is inverted after the window. Both give uint8: (H, W)
     grey or (H, W, 3) RGB, palettes too. None gives the stored values in the file's own type
     (uint8, int8, uint16, int16, uint32 or int32); of a palette the indices, of YBR the RGB.
-    frames: of a multi-frame file; "all" puts an axis of frames in front.
+    frames: of a multi-frame file; "all" puts an axis of frames in front, a number takes
+        that one (from 0) and decodes no other.
 
     Built in: uncompressed (implicit, explicit, big-endian, deflated), RLE, JPEG Baseline, Extended
     (8 and 12 bits) and lossless (process 14); the whole table is docs/formats.md.

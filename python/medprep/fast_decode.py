@@ -65,7 +65,7 @@ def _pairs(
     for sample in _chosen(list(samples)):
         try:
             data = (root / sample.path).read_bytes()
-            yield exact(data), fast(data)
+            yield exact(data, frame=sample.frame), fast(data, frame=sample.frame)
         except (ImageError, OSError):
             # It becomes a line of failures.jsonl when its shard is made.
             continue

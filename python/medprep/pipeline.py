@@ -100,6 +100,11 @@ class PipelineSpec:
         return self.dtype == "uint16" or (self.dtype == "float32" and not self._has_lab)
 
     @property
+    def all_frames(self) -> bool:
+        """True when every frame of a multi-frame file is a sample of its own."""
+        return self.decode.frames == "all"
+
+    @property
     def window(self) -> Window | None:
         """The window step, if there is one."""
         return next((step for step in self.steps if isinstance(step, Window)), None)
@@ -157,7 +162,7 @@ class PipelineSpec:
         if self.decode.fast:
             parts.append("fast decode")
         if self.decode.frames is not None:
-            parts.append(f"{self.decode.frames} frame")
+            parts.append("all frames" if self.all_frames else f"{self.decode.frames} frame")
         for step in self.steps:
             if isinstance(step, Window):
                 parts.append(f"window {step.mode or f'{step.center}:{step.width}'}")
@@ -208,7 +213,7 @@ class Overrides:
     """What flags change in a preset or steps file; None leaves a value alone.
 
     clahe: (clip_limit, tiles), or False to leave CLAHE out. window: "auto", "none" or
-    (center, width). frames: "first" or "middle".
+    (center, width). frames: "first", "middle" or "all".
     """
 
     window: str | tuple[float, float] | None = None
@@ -227,7 +232,7 @@ class Overrides:
         """The specification with these values put in. Raises SpecError for bad values."""
         by_name: dict[str, Step] = {step.name: step for step in spec.steps}
         if self.frames is not None:
-            by_name["decode"] = replace(spec.decode, frames=_one_frame(self.frames))
+            by_name["decode"] = replace(spec.decode, frames=self.frames)
         if isinstance(self.window, tuple):
             by_name["window"] = Window(center=self.window[0], width=self.window[1])
         elif self.window is not None:
@@ -252,16 +257,6 @@ class Overrides:
             by_name["median"] = Median(size=self.median)
         steps = tuple(by_name[name] for name in STEPS if name in by_name)
         return PipelineSpec(steps, self.dtype or spec.dtype)
-
-
-def _one_frame(frames: str) -> str:
-    if frames == "all":
-        raise SpecError(
-            "frames 'all' would make several samples of one file, which a plan has no rows for; "
-            "use first or middle, or write the frames as files of their own "
-            "(medprep.decode_dicom(..., frames='all'))"
-        )
-    return frames
 
 
 def from_json(data: object) -> PipelineSpec:

@@ -150,6 +150,8 @@ def sample_json(sample: PlannedSample) -> str:
         "split": sample.split,
         "group": sample.group,
     }
+    if sample.frame is not None:
+        line["frame"] = sample.frame
     if sample.boxes is not None:
         line["boxes"] = sample.boxes
     if sample.caption is not None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from medprep import _core, allowed, privacy
 from medprep.errors import PrivacyError, SpecError, UsageError
+from medprep.frames import expand_frames
 from medprep.options import DEFAULT_SHARD_BYTES, DataOptions
 from medprep.pipeline import PipelineSpec
 from medprep.plan import Plan, check_samples, cut_shards, read_samples
@@ -83,9 +84,13 @@ def _plan_listing(
     listed = [item.path for item in listing.items]
     _move_unusable(listing)
     allowed.refuse_private_captions(listing.items, private=private, keep=options.keep_captions)
+    files = listing.items
+    if spec.all_frames:
+        listing.items, refused = expand_frames(files)
+        listing.failures += refused
     splits, split_names, split_text = _split(listing, options.split, seed)
     if spec.needs_channels:
-        found = listing.channels or _find_channels(root_of(src), listing.items, threads)
+        found = listing.channels or _find_channels(root_of(src), files, threads)
         spec = spec.with_channels(found)
     keys = _keys(out, options, private, keep_key=keep_key)
     classes = listing.class_names
@@ -95,7 +100,7 @@ def _plan_listing(
     samples = _samples(listing.items, splits, classes, private, keys)
     place = {name: at for at, name in enumerate(split_names)}
     # By path, not by id: private and plain runs must have the same order, hence digest.
-    samples.sort(key=lambda s: (place[s.split], _order(seed, s.path), s.path))
+    samples.sort(key=lambda s: (place[s.split], _order(seed, s), s.path, s.frame or 0))
     image = spec.image_shape()
     shards, samples_sha256 = cut_shards(samples, split_names, rows=options.rows_per_shard(image))
     plan = Plan(
@@ -286,8 +291,9 @@ def _samples(
     pseudonym = _pseudonyms(items, keys)
     return [
         PlannedSample(
-            id=keys.sample(item.path) if private and keys is not None else item.path,
+            id=keys.sample(item.name) if private and keys is not None else item.name,
             path=item.path,
+            frame=item.frame,
             label=UNLABELLED if item.class_name is None else label_of[item.class_name],
             split=split,
             group=None if item.group is None else pseudonym(item.group),
@@ -327,8 +333,9 @@ def _failures(failures: Sequence[Failure], keys: privacy.KeyedIds | None) -> tup
     return tuple(Failure(None, f.stage, f.reason, id=keys.sample(f.path or "")) for f in ordered)
 
 
-def _order(seed: int, path: str) -> bytes:
-    return hashlib.sha256(f"{seed}:{path}".encode()).digest()
+def _order(seed: int, sample: PlannedSample) -> bytes:
+    name = sample.path if sample.frame is None else f"{sample.path}#{sample.frame}"
+    return hashlib.sha256(f"{seed}:{name}".encode()).digest()
 
 
 def _shard_size(options: DataOptions) -> int | None:

@@ -78,14 +78,23 @@ def load_or_make_key(path: Path, *, out: Path) -> KeyedIds:
     return KeyedIds(_read_key(path))  # ours, or that of a parallel run that was faster
 
 
-def write_private_map(path: Path, pairs: Iterable[tuple[str, str]], *, out: Path) -> None:
-    """Write `{"id", "path"}` lines with mode 600, outside OUT."""
+def write_private_map(
+    path: Path, samples: Iterable[tuple[str, str, int | None]], *, out: Path
+) -> None:
+    """Write `{"id", "path"}` lines with mode 600, outside OUT.
+
+    samples: id, path and, of a file with several, the frame, which is then in the line too.
+    """
     refuse_inside(path, out, "--private-map")
-    lines = (
-        (json.dumps({"id": id_, "path": name}, ensure_ascii=False) + "\n").encode()
-        for id_, name in pairs
-    )
+    lines = (_map_line(*sample).encode() for sample in samples)
     write_atomically(path, lines, mode=0o600)
+
+
+def _map_line(id_: str, path: str, frame: int | None) -> str:
+    line: dict[str, str | int] = {"id": id_, "path": path}
+    if frame is not None:
+        line["frame"] = frame
+    return json.dumps(line, ensure_ascii=False) + "\n"
 
 
 def withhold(text: str) -> str:

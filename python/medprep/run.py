@@ -189,8 +189,9 @@ def save(out: Path, planned: Planned, data: DataOptions) -> None:
             hint=f"see {out / 'failures.jsonl'}",
         )
     if data.private_map is not None:
-        pairs = ((sample.id, sample.path) for sample in planned.samples)
-        privacy.write_private_map(data.private_map, pairs, out=out)
+        privacy.write_private_map(
+            data.private_map, ((s.id, s.path, s.frame) for s in planned.samples), out=out
+        )
     write_plan(out, planned.plan, planned.samples)
 
 

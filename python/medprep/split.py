@@ -73,11 +73,12 @@ def assign_splits(items: Sequence[SourceItem], ratios: Ratios, *, seed: int) -> 
 
     Without groups, every split has exactly the count that the largest-remainder method gives, and
     each class follows the shares to within a sample or two. With groups, a group is never
-    separated; shares are met as closely as whole groups allow. Items that SRC sets aside without
-    labels stay aside.
+    separated, nor are the frames of a file; shares are met as closely as whole groups allow. Items
+    that SRC sets aside without labels stay aside.
     """
     at_stake = [item for item in items if item.split != UNLABELLED_SPLIT]
-    grouped = any(item.group is not None for item in at_stake)
+    # The frames of a file are a group, named by its path where the file has none.
+    grouped = any(item.group is not None or item.frame is not None for item in at_stake)
     assigned = iter((_assign_groups if grouped else _assign_singles)(at_stake, ratios, seed))
     return [
         UNLABELLED_SPLIT if item.split == UNLABELLED_SPLIT else next(assigned) for item in items

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 from medprep.errors import SpecError
 
 CHANNELS = ("rgb", "grey", "auto")
-FRAMES = ("first", "middle")
+FRAMES = ("first", "middle", "all")
 WINDOW_MODES = ("auto", "none")
 RESIZE_MODES = ("stretch", "crop", "letterbox")
 INTERPOLATIONS = ("area", "linear")
@@ -26,7 +26,8 @@ MAX_SIDE = 16_384  # pixels of a stored image
 class Decode:
     """Bytes to pixels. `auto` (Python only, until the plan resolves it): grey if all inputs are.
 
-    frames: which frame of a multi-frame DICOM file, `first` or `middle`; None means middle.
+    frames: of a multi-frame DICOM file, `first`, `middle` or `all`, each a sample of its own; None
+    means middle.
     fast: JPEGs are decoded at 1/2, 1/4 or 1/8, the smallest that is not below the resized size on
     either side. Not exact; the manifest says by how much.
     """

@@ -62,6 +62,8 @@ class SourceItem:
     known to have none, None where the layout knows no boxes.
     caption: the text that belongs to the image, or None.
     attributes: what may be kept of a header or a table, by the names of `ATTRIBUTES`.
+    frames: how many images the file says it has. frame: which of them this is, from 0; None is
+    the file, of whose frames the pipeline takes one.
     """
 
     path: str
@@ -71,15 +73,24 @@ class SourceItem:
     boxes: tuple[Box, ...] | None = None
     caption: str | None = None
     attributes: Mapping[str, str | float] | None = None
+    frames: int = 1
+    frame: int | None = None
+
+    @property
+    def name(self) -> str:
+        """The path, with `#` and the number of the frame where it is one of several."""
+        if self.frame is None:
+            return self.path
+        return f"{self.path}#{self.frame:0{len(str(self.frames - 1))}}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedSample:
     """One line of the plan: which file becomes which sample, decided before anything runs.
 
-    id: relative path, or a keyed pseudonym in private mode.
+    id: relative path, `path#frame` of a frame, or a keyed pseudonym of these in private mode.
     group: the pseudonym to store, or None.
-    boxes, caption, attributes: as in `SourceItem`.
+    boxes, caption, attributes, frame: as in `SourceItem`.
     """
 
     id: str
@@ -90,6 +101,7 @@ class PlannedSample:
     boxes: tuple[Box, ...] | None = None
     caption: str | None = None
     attributes: Mapping[str, str | float] | None = None
+    frame: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -173,8 +173,6 @@ def test_a_window_is_a_mode_or_two_numbers():
         step = {"step": "window", **window}
         with pytest.raises(SpecError, match=message):
             pipeline.from_json({"steps": [DECODE, step, RESIZE]})
-    with pytest.raises(SpecError, match="several samples of one file"):
-        Overrides(frames="all").apply(PRESETS["plain"])
 
 
 def test_sizes_and_clahe_are_parsed():

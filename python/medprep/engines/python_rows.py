@@ -84,7 +84,7 @@ class _Maker:
         boxes: NDArray[np.float32] | None = None
         failure: ImageError | None = None
         try:
-            image = self.kernel(data)
+            image = self.kernel(data, frame=sample.frame)
             boxes = self._place(sample, data)
         except ImageError as error:
             failure = error

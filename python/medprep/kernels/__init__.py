@@ -18,8 +18,11 @@ KERNEL_NAMES = ("rust", "python")
 class Kernel(Protocol):
     """One pipeline, ready to run; safe to call from several threads."""
 
-    def __call__(self, data: bytes) -> NDArray[Any]:
-        """Encoded bytes to (H, W, C) of the pipeline's dtype. Raises ImageError of this image."""
+    def __call__(self, data: bytes, *, frame: int | None = None) -> NDArray[Any]:
+        """Encoded bytes to (H, W, C) of the pipeline's dtype. Raises ImageError of this image.
+
+        frame: the number, from 0, of one of a multi-frame DICOM file; None as the pipeline says.
+        """
         ...
 
 

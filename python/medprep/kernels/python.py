@@ -45,9 +45,9 @@ class PythonKernel:
             if isinstance(step, Gamma)
         }
 
-    def __call__(self, data: bytes) -> NDArray[Any]:
+    def __call__(self, data: bytes, *, frame: int | None = None) -> NDArray[Any]:
         """Encoded bytes to (H, W, C). Raises ImageError when this image is to blame."""
-        image = windowed(self._cv2, data, self._spec)
+        image = windowed(self._cv2, data, self._spec, frame=frame)
         for step in self._spec.steps[1:]:
             try:
                 image = self._apply(step, image)
@@ -87,7 +87,13 @@ def load_opencv() -> ModuleType:
     return cv2
 
 
-def windowed(cv2: Any, data: bytes, spec: PipelineSpec) -> NDArray[Any]:  # noqa: ANN401
+def windowed(
+    cv2: Any,  # noqa: ANN401
+    data: bytes,
+    spec: PipelineSpec,
+    *,
+    frame: int | None = None,
+) -> NDArray[Any]:
     """Pixels in front of the resize: decoded, through a window where the file has grey values.
 
     uint16 when the pipeline is wide, else uint8. Raises ImageError.
@@ -96,7 +102,11 @@ def windowed(cv2: Any, data: bytes, spec: PipelineSpec) -> NDArray[Any]:  # noqa
     channels, wide, window = spec.decode.channels, spec.is_wide, spec.window
     target = spec.resize if spec.decode.fast else None
     if header["format"] == "DICOM":
-        return _to_channels(cv2, _dicom(data, spec, header), channels)
+        frames = _frames(spec) if frame is None else frame
+        return _to_channels(cv2, _dicom(data, spec, header, frames), channels)
+    if frame is not None:
+        reason = f"frame {frame} was planned of DICOM, and this is none"
+        raise DecodeError(f"cannot decode image: {reason}", stage="decode")
     is_grey = int(header["channels"]) <= 2
     is_deep = int(header["bit_depth"]) == 16
     has_window = window is not None and window.mode != "none"
@@ -111,9 +121,15 @@ def windowed(cv2: Any, data: bytes, spec: PipelineSpec) -> NDArray[Any]:  # noqa
     return _to_channels(cv2, levels, channels)
 
 
-def _dicom(data: bytes, spec: PipelineSpec, header: dict[str, int | str]) -> NDArray[Any]:
+def _frames(spec: PipelineSpec) -> str:
+    # A file with several frames has a number in every sample.
+    return "only" if spec.all_frames else spec.decode.frames or "middle"
+
+
+def _dicom(
+    data: bytes, spec: PipelineSpec, header: dict[str, int | str], frames: int | str
+) -> NDArray[Any]:
     """What the core shows of a DICOM file: OpenCV reads none, and its decoder is tested apart."""
-    frames = spec.decode.frames or "middle"
     window = spec.window
     if window is None or window.mode != "none" or header["channels"] == 3:
         show = _core.decode_dicom_u16 if spec.is_wide else _core.decode_dicom

@@ -17,6 +17,6 @@ class RustKernel:
         self._spec_json = spec.canonical()
         self._keep_damaged = keep_damaged
 
-    def __call__(self, data: bytes) -> NDArray[Any]:
+    def __call__(self, data: bytes, *, frame: int | None = None) -> NDArray[Any]:
         """Encoded bytes to (H, W, C) of the pipeline's dtype. Raises ImageError of this image."""
-        return _core.apply(data, self._spec_json, self._keep_damaged)
+        return _core.apply(data, self._spec_json, self._keep_damaged, frame)

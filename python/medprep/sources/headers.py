@@ -1,4 +1,4 @@
-"""What DICOM headers say about the items of any layout: the patient, and the allow-list.
+"""What DICOM headers say about the items of any layout: patient, frames, and the allow-list.
 
 Nothing else of a header goes further, and the patient only as a group, which is stored as a
 pseudonym.
@@ -20,7 +20,7 @@ _AT_ONCE = 16384  # files; bounds what a large set keeps in memory
 
 
 def add_headers(listing: Listing, options: SourceOptions) -> None:
-    """Give DICOM items their group (with --group-by auto) and attributes, where they have none."""
+    """Give DICOM items their frames; group (--group-by auto) and attributes if they have none."""
     places = [at for at, item in enumerate(listing.items) if may_be_dicom(item.path)]
     if listing.staged or not places:
         return
@@ -56,6 +56,10 @@ def _with_header(
     if options.group_by == "auto" and listing.header_groups and item.group is None:
         counts["grouped" if patient else "nameless"] += 1
         item = replace(item, group=patient or None)
+    if (frames := int(header.get("frames") or 1)) > 1:
+        counts["stacks"] += 1
+        counts["frames"] += frames
+        item = replace(item, frames=frames)
     return _with_attributes(item, header)
 
 
@@ -89,6 +93,11 @@ def _note_counts(listing: Listing, counts: Counter[str]) -> None:
     if counts["nameless"]:
         listing.note(
             f"{counts['nameless']} DICOM files name no patient: each counts as one of its own"
+        )
+    if counts["stacks"]:
+        listing.note(
+            f"{counts['stacks']} DICOM files say they have several frames, {counts['frames']} in "
+            "all; --frames all makes a sample of each, otherwise one is taken"
         )
     if counts["imageless"]:
         listing.note(f"{counts['imageless']} DICOM files hold no image (reports): they will fail")

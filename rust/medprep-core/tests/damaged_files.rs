@@ -12,6 +12,7 @@ use proptest::prelude::*;
 const KEEP: DecodeOptions = DecodeOptions {
     limits: Limits { max_pixels: 1 << 20, max_bytes: 1 << 22, max_jpeg_scans: 100 },
     keep_damaged: true,
+    frame: None,
 };
 const STRICT: DecodeOptions = DecodeOptions { keep_damaged: false, ..KEEP };
 
@@ -121,7 +122,7 @@ fn limits_are_checked_before_pixels_are_allocated() {
         "number of pixels is 4290250000, over the limit of 178956970"
     );
     let png = file("PNG colour 2 depth 8 interlaced 1");
-    let tight = |limits| DecodeOptions { limits, keep_damaged: false };
+    let tight = |limits| DecodeOptions { limits, ..STRICT };
     let limits = Limits { max_bytes: 7 * 9 * 3 - 1, ..Limits::default() };
     assert_eq!(
         refusal(&png, &tight(limits)),

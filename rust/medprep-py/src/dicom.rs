@@ -21,13 +21,31 @@ use crate::kernels::check_target;
 use crate::to_py;
 use crate::wait::wait_detached;
 
-fn frames_of(py: Python<'_>, name: &str) -> PyResult<Frames> {
-    match name {
+/// The argument `frames`: the number of one, or a word.
+#[derive(FromPyObject)]
+pub(crate) enum Wanted {
+    One(u32),
+    Word(String),
+}
+
+impl Default for Wanted {
+    fn default() -> Self {
+        Self::Word("middle".into())
+    }
+}
+
+fn frames_of(py: Python<'_>, wanted: &Wanted) -> PyResult<Frames> {
+    let name = match wanted {
+        Wanted::One(index) => return Ok(Frames::One(*index)),
+        Wanted::Word(name) => name,
+    };
+    match name.as_str() {
         "first" => Ok(Frames::First),
         "middle" => Ok(Frames::Middle),
         "all" => Ok(Frames::All),
+        "only" => Ok(Frames::Only),
         _ => {
-            let message = format!("frames must be first, middle or all, got {name:?}");
+            let message = format!("frames must be first, middle, all or a number, got {name:?}");
             to_py(py, Err(Error::Spec(message)))
         }
     }
@@ -85,14 +103,14 @@ fn to_array<'py, T: Element>(
 
 /// Decodes a DICOM file to 8-bit grey levels through a window: None is the file's own.
 #[pyfunction]
-#[pyo3(signature = (data, window=None, frames="middle"))]
+#[pyo3(signature = (data, window=None, frames=Wanted::default()))]
 pub(crate) fn decode_dicom<'py>(
     py: Python<'py>,
     data: &[u8],
     window: Option<(f64, f64)>,
-    frames: &str,
+    frames: Wanted,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let (frames, choice) = (frames_of(py, frames)?, choice_of(window));
+    let (frames, choice) = (frames_of(py, &frames)?, choice_of(window));
     let shown = py.detach(|| {
         shown(data, frames, |decoded, values, index, scratch, image| {
             show_into(decoded, values, index, choice, scratch, image)
@@ -117,18 +135,18 @@ thread_local! {
 
 /// Decodes one frame, shows it and resizes it by area, in memory that the thread reuses.
 #[pyfunction]
-#[pyo3(signature = (data, height, width, window=None, frames="middle"))]
+#[pyo3(signature = (data, height, width, window=None, frames=Wanted::default()))]
 pub(crate) fn decode_dicom_resized<'py>(
     py: Python<'py>,
     data: &[u8],
     height: usize,
     width: usize,
     window: Option<(f64, f64)>,
-    frames: &str,
+    frames: Wanted,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let (frames, choice) = (frames_of(py, frames)?, choice_of(window));
+    let (frames, choice) = (frames_of(py, &frames)?, choice_of(window));
     if frames == Frames::All {
-        return to_py(py, Err(Error::Spec("frames must be first or middle here".into())));
+        return to_py(py, Err(Error::Spec("frames must be one here".into())));
     }
     check_target(py, height, width)?;
     let resized = py.detach(|| {
@@ -148,14 +166,14 @@ pub(crate) fn decode_dicom_resized<'py>(
 
 /// Decodes a DICOM file to 16-bit grey levels through a window: None is the file's own.
 #[pyfunction]
-#[pyo3(signature = (data, window=None, frames="middle"))]
+#[pyo3(signature = (data, window=None, frames=Wanted::default()))]
 pub(crate) fn decode_dicom_u16<'py>(
     py: Python<'py>,
     data: &[u8],
     window: Option<(f64, f64)>,
-    frames: &str,
+    frames: Wanted,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let (frames, choice) = (frames_of(py, frames)?, choice_of(window));
+    let (frames, choice) = (frames_of(py, &frames)?, choice_of(window));
     let shown = py.detach(|| {
         shown(data, frames, |decoded, values, index, scratch, image| {
             show_u16_into(decoded, values, index, choice, scratch, image)
@@ -166,13 +184,13 @@ pub(crate) fn decode_dicom_u16<'py>(
 
 /// Decodes a DICOM file to its stored values, in the file's own type.
 #[pyfunction]
-#[pyo3(signature = (data, frames="middle"))]
+#[pyo3(signature = (data, frames=Wanted::default()))]
 pub(crate) fn decode_dicom_stored<'py>(
     py: Python<'py>,
     data: &[u8],
-    frames: &str,
+    frames: Wanted,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let frames = frames_of(py, frames)?;
+    let frames = frames_of(py, &frames)?;
     let pixels = to_py(py, py.detach(|| decode(data, frames, &Limits::default())))?;
     let shape = shape_of(&pixels.decoded, frames == Frames::All, pixels.decoded.header.samples);
     match pixels.stored {

@@ -103,16 +103,18 @@ pub(crate) fn check_jpeg(py: Python<'_>, data: &[u8], channels: &str) -> PyResul
     to_py(py, py.detach(|| decoding::check_jpeg(data, channels, &DecodeOptions::default())))
 }
 
-/// Runs a whole pipeline on an encoded image; (H, W, C) of the pipeline's dtype.
+/// Runs a whole pipeline on an encoded image; (H, W, C) of the pipeline's dtype. `frame`: the number of
+/// one of a multi-frame DICOM file.
 #[pyfunction]
-#[pyo3(signature = (data, spec_json, keep_damaged=false))]
+#[pyo3(signature = (data, spec_json, keep_damaged=false, frame=None))]
 pub(crate) fn apply<'py>(
     py: Python<'py>,
     data: &[u8],
     spec_json: &str,
     keep_damaged: bool,
+    frame: Option<u32>,
 ) -> PyResult<Bound<'py, PyAny>> {
-    let options = DecodeOptions { keep_damaged, ..DecodeOptions::default() };
+    let options = DecodeOptions { keep_damaged, frame, ..DecodeOptions::default() };
     let applied = py.detach(|| {
         let spec = Spec::from_json(spec_json)?;
         let (mut workspace, mut seconds) = (Workspace::default(), StageSeconds::default());

@@ -63,6 +63,8 @@ pub struct DecodeOptions {
     pub limits: Limits,
     /// Decode what is there of a damaged JPEG instead of refusing it.
     pub keep_damaged: bool,
+    /// The frame of a multi-frame DICOM file that is wanted, whatever the decode step says.
+    pub frame: Option<u32>,
 }
 
 /// What the caller must know beside the pixels.

@@ -94,8 +94,9 @@ impl Job {
         }
     }
 
-    pub(super) fn decode_options(&self) -> DecodeOptions {
-        DecodeOptions { limits: self.limits, keep_damaged: self.keep_damaged }
+    /// How the frame of a multi-frame file, or a whole file, is decoded.
+    pub(super) fn decode_options(&self, frame: Option<u32>) -> DecodeOptions {
+        DecodeOptions { limits: self.limits, keep_damaged: self.keep_damaged, frame }
     }
 
     pub(super) fn header(

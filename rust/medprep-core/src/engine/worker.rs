@@ -145,7 +145,7 @@ impl Worker<'_> {
 
     /// Bytes to an encoded row; whatever goes wrong, panics included, concerns this sample only.
     fn process(&mut self, task: &Task) -> Outcome {
-        let worked = panics::catch(|| self.read_and_apply(&task.sample.path));
+        let worked = panics::catch(|| self.read_and_apply(&task.sample.path, task.sample.frame));
         let worked = worked.unwrap_or_else(|place| {
             self.workspace = Workspace::default();
             Err(internal_error(&place))
@@ -167,13 +167,13 @@ impl Worker<'_> {
         }
     }
 
-    fn read_and_apply(&mut self, path: &str) -> Result<Decoded> {
+    fn read_and_apply(&mut self, path: &str, frame: Option<u32>) -> Result<Decoded> {
         let job = self.shared.job;
         let clock = Instant::now();
         self.shared.source.read(path, job.limits.max_bytes, &mut self.data)?;
         self.seconds.lap(Stage::Read, clock);
         let Self { workspace, pixels, seconds, data, .. } = self;
-        apply_bytes(&job.spec, data, &job.decode_options(), workspace, pixels, seconds)
+        apply_bytes(&job.spec, data, &job.decode_options(frame), workspace, pixels, seconds)
     }
 
     /// The boxes of the image that was decoded last, as they lie in the stored one.

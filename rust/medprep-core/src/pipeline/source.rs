@@ -7,6 +7,7 @@ use crate::decode::{
     self, Bands, Channels, DecodeOptions, Decoded, Format, Reduction, decode_reduced_into,
     decode_wide_into, grey_of_rgb, grey_of_wide_rgb, probe,
 };
+use crate::error::{Error, Item};
 use crate::geometry::{ResizeMode, full_size};
 use crate::image::Image;
 use crate::photometric::{Window, WindowFunction};
@@ -148,9 +149,12 @@ impl<'a> Source<'a> {
         is_fast: bool,
     ) {
         (self.channels, self.is_fast) = (channels, is_fast);
-        self.frames = match frames {
-            Some(FrameChoice::First) => Frames::First,
-            Some(FrameChoice::Middle) | None => Frames::Middle,
+        self.frames = match (self.options.frame, frames) {
+            (Some(index), _) => Frames::One(index),
+            (None, Some(FrameChoice::First)) => Frames::First,
+            (None, Some(FrameChoice::Middle) | None) => Frames::Middle,
+            // A file with several frames has a number in every sample.
+            (None, Some(FrameChoice::All)) => Frames::Only,
         };
     }
 
@@ -209,6 +213,7 @@ impl<'a> Source<'a> {
             self.decode_dicom(held, out)?;
             return Ok(Some(Decoded::default()));
         }
+        self.refuse_frame()?;
         let choice = match self.window {
             None | Some(WindowChoice::None) => return Ok(None),
             Some(choice) => choice,
@@ -235,6 +240,13 @@ impl<'a> Source<'a> {
         self.to_channels(&mut grey, out);
         *T::spare(held) = grey;
         Ok(Some(decoded))
+    }
+
+    /// A file that was planned frame by frame and has become something else since.
+    fn refuse_frame(&self) -> Result<()> {
+        let Some(index) = self.options.frame else { return Ok(()) };
+        let reason = format!("frame {index} was planned of DICOM, and this is none");
+        Err(Error::Decode { item: Item::default(), format: "image", reason })
     }
 
     fn decode_dicom<T: Depth>(&self, held: &mut Held, out: &mut Image<T>) -> Result<()> {

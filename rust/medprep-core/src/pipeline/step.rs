@@ -28,6 +28,8 @@ pub enum FrameChoice {
     First,
     /// The one in the middle, also without this key.
     Middle,
+    /// Each is a sample of its own, which says its number.
+    All,
 }
 
 /// A window without numbers.

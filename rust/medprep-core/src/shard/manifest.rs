@@ -72,6 +72,8 @@ struct SampleLine<'a> {
     group: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     path: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    frame: Option<u32>,
     crc32c: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     boxes: Option<u32>,
@@ -292,6 +294,7 @@ fn sample_line<'a>(record: &'a Record, row: &'a Row) -> SampleLine<'a> {
         split: &record.split,
         group: row.group.as_deref(),
         path: row.path.as_deref(),
+        frame: row.frame,
         crc32c: row.crc32c,
         boxes: row.boxes,
         boxes_dropped: row.boxes_dropped,

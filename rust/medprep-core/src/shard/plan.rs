@@ -14,6 +14,8 @@ use crate::error::{Error, Result};
 
 /// A sample line longer than this is not a sample: paths end at 4 KiB.
 const MAX_LINE_BYTES: u64 = 1 << 20;
+/// Frames of a file that may become samples, as the planner has it.
+const MAX_FRAMES: u32 = 10_000;
 
 /// `OUT/plan.json`, as far as shards and manifest need it.
 #[derive(Debug, Clone, Deserialize)]
@@ -154,6 +156,9 @@ pub struct PlannedSample {
     pub id: String,
     /// Path relative to the source folder.
     pub path: String,
+    /// Which frame of a multi-frame file, from 0; absent where the file has one image.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frame: Option<u32>,
     /// Class number, -1 = none.
     pub label: i64,
     /// The split.
@@ -178,6 +183,9 @@ impl PlannedSample {
     /// # Errors
     /// What is wrong, without the sample's name.
     pub fn check(&self) -> std::result::Result<(), String> {
+        if let Some(frame) = self.frame.filter(|&frame| frame >= MAX_FRAMES) {
+            return Err(format!("frame {frame}: a file has at most {MAX_FRAMES}"));
+        }
         self.boxes.as_deref().map_or(Ok(()), check_boxes)?;
         self.caption.as_deref().map_or(Ok(()), check_caption)?;
         self.attributes.as_ref().map_or(Ok(()), Attributes::check)

@@ -66,6 +66,9 @@ pub struct Row {
     /// Relative path; absent in private mode.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
+    /// Which frame of a multi-frame file, from 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frame: Option<u32>,
     /// CRC-32C of the pixels.
     pub crc32c: u32,
     /// Stored boxes, if the image's boxes are known.

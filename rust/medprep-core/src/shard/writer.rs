@@ -100,7 +100,8 @@ impl ShardWriter {
         row: &EncodedRow,
         damaged: Option<String>,
     ) -> u64 {
-        let PlannedSample { id, path, label, group, boxes, caption, attributes, .. } = sample;
+        let PlannedSample { id, path, frame, label, group, boxes, caption, attributes, .. } =
+            sample;
         let caption = caption.unwrap_or_default();
         let stored = row.boxes.as_deref().unwrap_or_default();
         let dropped = boxes.map_or(0, |planned| planned.len().saturating_sub(stored.len()));
@@ -111,6 +112,7 @@ impl ShardWriter {
             label,
             group,
             path: (!self.header.private).then_some(path),
+            frame,
             crc32c: row.crc32c,
             boxes: row.boxes.as_ref().map(|boxes| boxes.len() as u32),
             boxes_dropped: (dropped > 0).then_some(dropped as u32),

@@ -26,12 +26,25 @@ pub(super) struct Source<'a> {
 
 impl Frames {
     /// The indices of the chosen frames of a file that has `frames`.
-    pub(super) fn range(self, frames: usize) -> Range<usize> {
-        match self {
-            Self::First => 0..1,
-            Self::Middle => frames / 2..frames / 2 + 1,
-            Self::All => 0..frames,
-        }
+    pub(super) fn range(self, frames: usize) -> Result<Range<usize>> {
+        let first = match self {
+            Self::All => return Ok(0..frames),
+            Self::First => 0,
+            Self::Middle => frames / 2,
+            Self::One(index) if (index as usize) < frames => index as usize,
+            Self::One(index) => {
+                return Err(decode_error(format!(
+                    "there is no frame {index}: the header says {frames}, counted from 0"
+                )));
+            }
+            Self::Only if frames == 1 => 0,
+            Self::Only => {
+                return Err(decode_error(format!(
+                    "{frames} frames, and nothing says which is wanted"
+                )));
+            }
+        };
+        Ok(first..first + 1)
     }
 }
 

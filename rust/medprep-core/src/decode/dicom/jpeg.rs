@@ -37,7 +37,7 @@ pub(super) fn append_frame<T: Sample>(
         }
         _ if stream.precision == 8 => {
             let channels = if header.samples == 1 { Channels::Grey } else { Channels::Rgb };
-            let options = DecodeOptions { limits: *limits, keep_damaged: false };
+            let options = DecodeOptions { limits: *limits, ..DecodeOptions::default() };
             let source = jpeg::Source::check(packed, &stream, channels, &options)?;
             jpeg::decode(&source, &mut scratch.sequential, &mut scratch.image)?;
             let most = largest(header);

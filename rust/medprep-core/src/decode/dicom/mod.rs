@@ -5,7 +5,7 @@
 //! 1. [`is_dicom`] sniffs, also files without preamble. [`read_header`] gives a planner the few
 //!    attributes it may know ([`Summary`]); the engine's `read_dicom_headers` does it for many files
 //!    in parallel, without reading their pixels.
-//! 2. [`decode_frames_into`] decodes the first, the middle or all frames into [`Values`] that are
+//! 2. [`decode_frames_into`] decodes the first, the middle, any one or all frames into [`Values`] that are
 //!    reused, and returns [`Decoded`]: the [`Header`] of the pixels, how many frames there are, and
 //!    how each is to be shown ([`Look`]).
 //! 3. `pipeline::show_into` makes the 8-bit image of one of them, `pipeline::show_u16_into` the
@@ -55,6 +55,10 @@ pub enum Frames {
     Middle,
     /// All of them.
     All,
+    /// The one of that number, from 0; the others are not decoded.
+    One(u32),
+    /// The only one: a file that has several is refused.
+    Only,
 }
 
 /// Memory reused from file to file.
@@ -119,7 +123,7 @@ pub fn decode_frames_into(
             return Err(error::decode_error("no Pixel Data"));
         }
         let header = Header::of(&attributes, &data_set.transfer_syntax)?;
-        let range = frames.range(header.frames);
+        let range = frames.range(header.frames)?;
         let source = frames::Source {
             header: &header,
             data: &data_set.data,

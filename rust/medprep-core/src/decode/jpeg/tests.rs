@@ -9,6 +9,7 @@ use super::*;
 const OPTIONS: DecodeOptions = DecodeOptions {
     limits: Limits { max_pixels: 1 << 20, max_bytes: 1 << 22, max_jpeg_scans: 50 },
     keep_damaged: false,
+    frame: None,
 };
 const KEEP: DecodeOptions = DecodeOptions { keep_damaged: true, ..OPTIONS };
 const CHANNELS: [Channels; 2] = [Channels::Rgb, Channels::Grey];
