@@ -58,7 +58,11 @@ impl Format {
         SIGNATURES
             .iter()
             .find(|(signature, _)| data.starts_with(signature))
-            .map(|(_, format)| *format)
+            .map(|(_, format)| match format {
+                // A preamble may begin like a TIFF: many archives write one that does.
+                Self::Tiff if has_dicom_prefix(data) => Self::Dicom,
+                other => *other,
+            })
             .or_else(|| is_webp(data).then_some(Self::WebP))
             .or_else(|| bmp::has_signature(data).then_some(Self::Bmp))
             .or_else(|| dicom::is_dicom(data).then_some(Self::Dicom))
@@ -116,6 +120,10 @@ fn describe(data: &[u8]) -> String {
     "found bytes of no known kind".to_owned()
 }
 
+fn has_dicom_prefix(data: &[u8]) -> bool {
+    data.get(128..132) == Some(b"DICM")
+}
+
 fn is_webp(data: &[u8]) -> bool {
     data.starts_with(b"RIFF") && data.get(8..12) == Some(b"WEBP")
 }
@@ -160,6 +168,15 @@ mod tests {
         assert!(reason(&[0; 9]).ends_with("found 9 zero bytes"));
         assert!(reason(b"%PDF-1.7").ends_with("found a PDF document"));
         assert!(reason(&[1, 2, 0xFE, 255]).ends_with("found bytes of no known kind"));
+    }
+
+    #[test]
+    fn a_preamble_that_begins_like_a_tiff_is_still_dicom() {
+        let mut data = b"II*\0".to_vec();
+        data.resize(128, 0);
+        assert_eq!(Format::of(&data).unwrap(), Format::Tiff);
+        data.extend(b"DICM");
+        assert_eq!(Format::of(&data).unwrap(), Format::Dicom);
     }
 
     #[test]
