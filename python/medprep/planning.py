@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -90,7 +91,7 @@ def _plan_listing(
         listing.failures += refused
     splits, split_names, split_text = _split(listing, options.split, seed)
     if spec.needs_channels:
-        found = listing.channels or _find_channels(root_of(src), files, threads)
+        found = listing.channels or _find_channels(listing, root_of(src), files, threads)
         spec = spec.with_channels(found)
     keys = _keys(out, options, private, keep_key=keep_key)
     classes = listing.class_names
@@ -250,18 +251,28 @@ def _split(listing: Listing, text: str | None, seed: int) -> tuple[list[str], tu
     return splits, names, ratios.describe()
 
 
-def _find_channels(root: Path, items: Sequence[SourceItem], threads: int) -> str:
-    """`grey` if every readable image is, else `rgb`; unreadable ones fail later, with a reason."""
-    any_grey = False
+def _find_channels(listing: Listing, root: Path, items: Sequence[SourceItem], threads: int) -> str:
+    """`grey` if every readable image is, else `rgb`; unreadable ones fail later, with a reason.
+
+    Notes how many of the files that were looked at have a colour profile.
+    """
+    kinds: Counter[str] = Counter()
     for start in range(0, len(items), _PROBE_AT_ONCE):
         paths = [item.path for item in items[start : start + _PROBE_AT_ONCE]]
         for found in _core.probe_files(str(root), paths, threads):
             if "error" in found:
                 continue
-            if int(found["channels"]) > 2:  # 1 = grey, 2 = grey with alpha
-                return "rgb"
-            any_grey = True
-    return "grey" if any_grey else "rgb"
+            kinds["seen"] += 1
+            kinds["profiled"] += bool(found["icc"])
+            kinds["colour"] += int(found["channels"]) > 2  # 1 = grey, 2 = grey with alpha
+        if kinds["colour"]:
+            break
+    if kinds["profiled"]:
+        listing.note(
+            f"{kinds['profiled']} of {kinds['seen']} files looked at have an ICC profile, which is "
+            "ignored: pixel values are stored as they are"
+        )
+    return "grey" if kinds["seen"] and not kinds["colour"] else "rgb"
 
 
 def _keys(

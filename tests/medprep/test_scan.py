@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
+from dicom_files import dicom
+from PIL import Image, ImageCms
 from tiny_collections import write_classes, write_image, write_table
 
 from medprep.cli import main
@@ -54,6 +57,36 @@ def test_sizes_are_ranges_and_the_most_common(tmp_path) -> None:
     sizes = scan(src, ScanOptions()).summary["sizes"]
     assert sizes["height"] == {"min": 10, "median": 10, "max": 30}
     assert sizes["most_common"][0] == {"height": 10, "width": 20, "count": 2}
+
+
+def test_frames_and_colour_profiles_of_every_format_are_counted(tmp_path) -> None:
+    src = tmp_path / "src"
+    src.mkdir()
+    rng = np.random.default_rng(1)
+    stack = rng.integers(0, 4096, (3, 6, 5), dtype=np.uint16)
+    like_tiff = b"II*\0" + dicom(stack[0], bits_stored=12)[4:]
+    (src / "cine.dcm").write_bytes(dicom(stack, bits_stored=12, frames=3))
+    (src / "preamble.dcm").write_bytes(like_tiff)
+    colour = Image.fromarray(rng.integers(0, 256, (7, 9, 3), dtype=np.uint8))
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    for name in ("a.tif", "b.webp", "c.png", "d.jpg"):
+        colour.save(src / name, icc_profile=profile)
+    colour.save(src / "e.gif", save_all=True, append_images=[colour.rotate(90)])
+    colour.save(src / "f.bmp")
+    found = scan(src, ScanOptions()).summary
+    assert found["unreadable"]["count"] == 0
+    assert found["formats"] == {
+        **{"DICOM": 2, "TIFF": 1, "WebP": 1, "PNG": 1, "JPEG": 1, "GIF": 1, "BMP": 1}
+    }
+    assert found["modes"] == {"grey 12-bit": 2, "RGB 8-bit": 6}
+    assert found["frames"] == {"files": 2, "frames": 5, "largest": 3}
+    assert found["icc_profiles"] == 4
+    assert found["modalities"] is None
+    text = render(found)
+    assert "2 files hold several images, 5 in all, 3 at most" in text
+    assert "4 files have one; it is ignored" in text
+    notes = " ".join(found["plan"]["notes"])
+    assert "4 of 8 files looked at have an ICC profile, which is ignored" in notes
 
 
 def test_private_names_no_path(collection) -> None:

@@ -16,7 +16,8 @@ class Header:
     """What the header of one file says; height and width of the upright image, in pixels.
 
     channels: values per pixel in the file; 1 grey, 2 grey + alpha, 3 colour, 4 colour + alpha.
-    bits: per value. size: of the file in bytes.
+    bits: per value. size: of the file in bytes. frames: images in the file. icc: True when it has a
+    colour profile.
     """
 
     path: str
@@ -26,6 +27,8 @@ class Header:
     width: int
     channels: int
     bits: int
+    frames: int = 1
+    icc: bool = False
 
     @property
     def mode(self) -> str:
@@ -69,6 +72,8 @@ def _header(path: str, size: int, found: dict[str, int | str]) -> Header | Unrea
         width=int(found["width"]),
         channels=int(found["channels"]),
         bits=int(found["bit_depth"]),
+        frames=int(found["frames"]),
+        icc=bool(found["icc"]),
     )
 
 

@@ -49,6 +49,8 @@ def summarise(
         "formats": _counted(header.format for header in readable),
         "modes": _counted(header.mode for header in readable),
         "sizes": _sizes(readable),
+        "frames": _frames(readable),
+        "icc_profiles": sum(header.icc for header in readable),
         "modalities": _modalities(listing),
         "modality_rule": MODALITY_RULE,
         "boxes": _boxes(items),
@@ -136,6 +138,14 @@ def _sizes(headers: Sequence[Header]) -> dict[str, Any] | None:
             for (height, width), count in shapes.most_common(SHOWN)
         ],
     }
+
+
+def _frames(headers: Sequence[Header]) -> dict[str, int] | None:
+    """How many files hold several images; None where none does."""
+    several = [header.frames for header in headers if header.frames > 1]
+    if not several:
+        return None
+    return {"files": len(several), "frames": sum(several), "largest": max(several)}
 
 
 def _range(values: Sequence[float]) -> dict[str, float]:

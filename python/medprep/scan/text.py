@@ -20,6 +20,8 @@ def facts(summary: dict[str, Any]) -> list[tuple[str, str]]:
         ("formats", counts_text(summary["formats"])),
         ("modes", counts_text(summary["modes"])),
         ("sizes", _sizes_text(summary["sizes"])),
+        ("frames", _frames_text(summary["frames"])),
+        ("ICC profiles", _icc_text(summary["icc_profiles"])),
         ("modalities", counts_text(summary["modalities"] or {})),
         ("boxes", _boxes_text(summary["boxes"])),
         ("captions", _captions_text(summary["captions"])),
@@ -102,6 +104,21 @@ def _sizes_text(sizes: dict[str, Any] | None) -> str:
         f"{sizes['different']:,} different, most often {first['height']}×{first['width']} "
         f"({first['count']:,})"
     )
+
+
+def _frames_text(frames: dict[str, int] | None) -> str:
+    if frames is None:
+        return ""
+    return (
+        f"{frames['files']:,} files hold several images, {frames['frames']:,} in all, "
+        f"{frames['largest']:,} at most"
+    )
+
+
+def _icc_text(count: int) -> str:
+    if not count:
+        return ""
+    return f"{count:,} files have one; it is ignored: pixel values are stored as they are"
 
 
 def _boxes_text(boxes: dict[str, Any] | None) -> str:
