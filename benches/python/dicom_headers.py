@@ -1,8 +1,8 @@
 """Headers of many DICOM files: medprep against sequential pydicom and Dask with pydicom.
 
 The files are generated, 64 KiB to 2 MiB of pixels each behind a header with a nested sequence and
-private elements; all readers take the same attributes and stop before the pixels. Rounds are
-interleaved; the ratio of every round is taken, then the median. pydicom is no dependency:
+private elements. The readers are those of `medprep bench`, in interleaved rounds; the ratio of
+every round is taken, then the median. pydicom is no dependency:
 
     pip install --target /tmp/dicom-extra pydicom
     PYTHONPATH=python:/tmp/dicom-extra python benches/python/dicom_headers.py
@@ -15,9 +15,6 @@ import os
 import statistics
 import sys
 import tempfile
-import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -25,12 +22,9 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests" / "medprep"))
 from dicom_files import dicom, element, item, sequence
 
-from medprep import _core, machine
-
-KEYWORDS = (
-    *("PatientID", "StudyInstanceUID", "ViewPosition", "PatientSex", "PatientAge"),
-    *("PixelSpacing", "Rows", "Columns", "PhotometricInterpretation", "BitsStored"),
-)
+from medprep import machine
+from medprep.bench.header_tables import header_text
+from medprep.bench.headers import compare_headers
 
 
 def generate(folder: Path, count: int) -> list[str]:
@@ -60,72 +54,27 @@ def generate(folder: Path, count: int) -> list[str]:
     return names
 
 
-def with_pydicom(path: Path) -> list[str]:
-    import pydicom
-
-    header = pydicom.dcmread(path, stop_before_pixels=True)
-    return [str(header[keyword].value) for keyword in KEYWORDS]
-
-
-def sequential_pydicom(root: Path, names: list[str], threads: int) -> int:
-    return len([with_pydicom(root / name) for name in names])
-
-
-def dask_pydicom(root: Path, names: list[str], threads: int) -> int:
-    import dask.bag
-
-    bag = dask.bag.from_sequence([root / name for name in names], npartitions=4 * threads)
-    return len(bag.map(with_pydicom).compute(scheduler="processes", num_workers=threads))
-
-
-def threads_pydicom(root: Path, names: list[str], threads: int) -> int:
-    with ThreadPoolExecutor(threads) as pool:
-        return len(list(pool.map(with_pydicom, [root / name for name in names])))
-
-
-def ours(root: Path, names: list[str], threads: int) -> int:
-    found = _core.read_dicom_headers(str(root), names, threads)
-    assert all(header["error"] is None for header in found)
-    return len(found)
-
-
-def ours_one_thread(root: Path, names: list[str], threads: int) -> int:
-    return ours(root, names, 1)
-
-
-READERS: dict[str, Callable[[Path, list[str], int], int]] = {
-    "medprep": ours,
-    "medprep, 1 thread": ours_one_thread,
-    "pydicom, sequential": sequential_pydicom,
-    "pydicom, Dask processes": dask_pydicom,
-    "pydicom, threads": threads_pydicom,
-}
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--files", type=int, default=600)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     arguments = parser.parse_args()
-    seconds: dict[str, list[float]] = {name: [] for name in READERS}
     with tempfile.TemporaryDirectory() as temporary:
         root = Path(temporary)
         names = generate(root, arguments.files)
-        for reader in READERS.values():
-            reader(root, names[:20], arguments.threads)
-        for _ in range(arguments.rounds):
-            for name, reader in READERS.items():
-                begin = time.perf_counter()
-                assert reader(root, names, arguments.threads) == len(names)
-                seconds[name].append(time.perf_counter() - begin)
+        report = compare_headers(
+            root, names, [1, arguments.threads], repeats=arguments.rounds, seed=1
+        )
     print(machine.cpu_model())
-    print(f"{arguments.files} files, {arguments.threads} threads, {arguments.rounds} rounds")
-    for name, times in seconds.items():
-        ratios = [other / own for other, own in zip(times, seconds["medprep"], strict=True)]
+    print(header_text(report))
+    ours = next(row for row in report["rows"] if row["threads"] == arguments.threads)
+    for row in report["rows"]:
+        ratios = [other / own for other, own in zip(row["seconds"], ours["seconds"], strict=True)]
         print(
-            f"{name:26} {arguments.files / statistics.median(times):9.0f} files/s"
-            f"   medprep {statistics.median(ratios):6.1f} x ({min(ratios):.1f}-{max(ratios):.1f})"
+            f"{ours['reader']}, {ours['threads']} threads against {row['reader']}, "
+            f"{row['threads']}: {statistics.median(ratios):.1f} x "
+            f"({min(ratios):.1f}-{max(ratios):.1f})"
         )
     return 0
 

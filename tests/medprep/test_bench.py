@@ -6,9 +6,12 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+from dicom_files import dicom
 from PIL import Image
 
+from medprep.bench import headers
 from medprep.bench.arithmetic import (
     Configuration,
     Measurement,
@@ -16,6 +19,7 @@ from medprep.bench.arithmetic import (
     compare,
     configurations,
 )
+from medprep.bench.header_tables import header_text, save_header_plot
 from medprep.bench.measure import Result, measure
 from medprep.bench.plot import save_plot
 from medprep.bench.tables import HEADER, cautions, markdown, text_table
@@ -289,3 +293,79 @@ def test_a_dask_cluster_is_started_apart_from_the_measured_time(photos):
 def test_wrong_words_are_refused_before_anything_runs(photos):
     assert "'gpu' is none of" in medprep("bench", photos, "--engines", "gpu", code=2)["error"]
     assert "such as 1,2,4" in medprep("bench", photos, "--threads", "0", code=2)["error"]
+
+
+# -- headers ------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def scanner(tmp_path_factory):
+    """Six DICOM files and a photo."""
+    folder = tmp_path_factory.mktemp("bench") / "scanner"
+    folder.mkdir()
+    pixels = np.arange(64, dtype=np.uint8).reshape(8, 8)
+    for number in range(6):
+        (folder / f"{number}.dcm").write_bytes(dicom(pixels))
+    Image.fromarray(pixels).save(folder / "photo.png")
+    return folder
+
+
+def test_readers_without_their_packages_are_left_out_by_name(scanner, tmp_path, monkeypatch):
+    monkeypatch.setattr(headers, "_is_installed", lambda package: package == "dask")
+    paths = headers.dicom_paths(scanner, ["photo.png", *(f"{n}.dcm" for n in range(6))], 1)
+    assert len(paths) == 6
+    report = headers.compare_headers(scanner, paths, [2, 1, 2], repeats=2)
+    assert [(row["reader"], row["threads"]) for row in report["rows"]] == [
+        ("medprep", 1),
+        ("medprep", 2),
+    ]
+    assert (report["files"], report["baseline"]) == (6, "medprep, 1 thread")
+    assert all(len(row["seconds"]) == 2 for row in report["rows"])
+    why = "pydicom not installed (pip install pydicom)"
+    assert report["left_out"] == {
+        "pydicom, sequential": why,
+        "pydicom, Dask processes": why,
+    }
+    text = header_text(report)
+    assert "medprep" in text.splitlines()[1]
+    assert f"left out: pydicom, sequential: {why}" in text
+    save_header_plot(report, tmp_path / "plot.png")
+    with Image.open(tmp_path / "plot.png") as image:
+        assert image.width > 800
+
+
+def test_a_reader_that_fails_on_files_is_told_to_do_so():
+    row = {"reader": "pydicom, sequential", "threads": 1, "seconds": [0.2, 0.4], "files_read": 5}
+    row |= {"median_seconds": 0.3, "files_per_s": 20.0, "speedup": 1.0}
+    report = {"files": 6, "baseline": "pydicom, sequential, 1 thread", "rows": [row]}
+    text = header_text({**report, "left_out": {}})
+    assert "0.3000" in text
+    assert "67%" in text  # spread
+    assert "caution: pydicom, sequential failed on 1 of the files" in text
+
+
+def test_the_command_compares_readers_of_headers_where_there_is_dicom(scanner, tmp_path):
+    words = ("--threads", 1, "--size", 8, "--repeats", 1, "--kernels", "rust", "--keep-paths")
+    report = medprep("bench", scanner, *words, "--out", tmp_path / "report")
+    assert report["headers"]["files"] == 6
+    assert "medprep" in {row["reader"] for row in report["headers"]["rows"]}
+    named = {row["reader"] for row in report["headers"]["rows"]} | set(
+        report["headers"]["left_out"]
+    )
+    assert named == {"medprep", "pydicom, sequential", "pydicom, Dask processes"}
+    names = {path.name for path in (tmp_path / "report").iterdir()}
+    assert names == {"bench.json", "bench.md", "bench.png", "bench-headers.png"}
+    assert "## DICOM headers" in (tmp_path / "report" / "bench.md").read_text()
+
+
+@pytest.mark.distributed
+def test_all_readers_read_all_files(scanner):
+    pytest.importorskip("pydicom", reason="the reader that is compared with")
+    paths = [f"{number}.dcm" for number in range(6)]
+    report = headers.compare_headers(scanner, paths, [2], repeats=1)
+    assert [(row["reader"], row["files_read"]) for row in report["rows"]] == [
+        ("medprep", 6),
+        ("pydicom, Dask processes", 6),
+        ("pydicom, sequential", 6),
+    ]
+    assert report["baseline"] == "pydicom, sequential, 1 thread"

@@ -15,6 +15,8 @@ from typing import Any
 
 from medprep import _core, machine, privacy
 from medprep.bench.arithmetic import Comparison, Configuration, compare
+from medprep.bench.header_tables import header_markdown, save_header_plot
+from medprep.bench.headers import compare_headers, dicom_paths
 from medprep.bench.measure import WARM_UP_ROUNDS, Result, measure
 from medprep.bench.plot import save_plot
 from medprep.bench.tables import markdown
@@ -30,7 +32,15 @@ from medprep.sources.arrays import NAME as ARRAYS
 
 SHARDS_PER_THREAD = 4  # so that shard by shard (dask) can balance as image by image (threads) does
 _THREAD_CAPS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-_VERSIONS = ("medprep", "numpy", "opencv-python-headless", "opencv-python", "dask", "distributed")
+_VERSIONS = (
+    "medprep",
+    "numpy",
+    "opencv-python-headless",
+    "opencv-python",
+    "dask",
+    "distributed",
+    "pydicom",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +100,7 @@ def _run_bench(
                 progress=progress,
             )
         )
+    headers = _compare_headers(src, planned, options, progress)
     report = {
         "digest": comparison.digest,
         "images": comparison.images,
@@ -108,7 +119,19 @@ def _run_bench(
             ),
         },
     }
-    return report, comparison
+    return ({**report, "headers": headers} if headers else report), comparison
+
+
+def _compare_headers(
+    src: Path, planned: Planned, options: BenchOptions, progress: Callable[[str], None]
+) -> dict[str, Any] | None:
+    """The readers of DICOM headers compared; None where SRC has no DICOM."""
+    root, cores = root_of(src), machine.cores().usable
+    paths = dicom_paths(root, [sample.path for sample in planned.samples], cores)
+    if not paths:
+        return None
+    threads = [c.threads for c in options.configurations]
+    return compare_headers(root, paths, threads, repeats=options.repeats, progress=progress)
 
 
 def check_extras(configurations: Sequence[Configuration]) -> None:
@@ -165,7 +188,7 @@ def _runner(src: Path) -> Callable[[Configuration, Path, str | None], Result]:
 def _input_facts(src: Path, planned: Planned) -> dict[str, Any]:
     plan: Plan = planned.plan
     root = root_of(src)
-    total = sum((root / sample.path).stat().st_size for sample in planned.samples)
+    total = sum((root / path).stat().st_size for path in {s.path for s in planned.samples})
     return {
         "src": "SRC (private)" if plan.private else str(src),
         "images": plan.samples,
@@ -186,11 +209,17 @@ def _versions() -> dict[str, str | None]:
 
 
 def write_files(out: Path, report: dict[str, Any], comparison: Comparison) -> None:
-    """Write bench.json, bench.png and bench.md into OUT, the page last."""
+    """Write bench.json, bench.png and bench.md into OUT, the page last.
+
+    With DICOM in SRC also bench-headers.png.
+    """
     out.mkdir(parents=True, exist_ok=True)
     text = json.dumps(report, indent=1, ensure_ascii=False) + "\n"
     (out / "bench.json").write_text(text, encoding="utf-8")
     title = f"{report['images']} images, {report['input']['pipeline']}"
     save_plot(comparison, out / "bench.png", title=title)
     page = markdown(report, comparison, "bench.png")
+    if "headers" in report:
+        save_header_plot(report["headers"], out / "bench-headers.png")
+        page += header_markdown(report["headers"], "bench-headers.png")
     (out / "bench.md").write_text(page, encoding="utf-8")

@@ -24,7 +24,9 @@ Compare engines and kernels on the images of SRC.
 Every round runs each combination once on the same plan, in an order of its own; a first round
 warms up and is not counted. The table gives medians, spread, speedup against one named baseline
 and scaling. Start-up of a Dask cluster is measured apart. Shards go to a temporary folder and are
-deleted. If two combinations make different data sets, the bench is refused (exit code 4).
+deleted. Where SRC holds DICOM, reading its headers is compared too, with pydicom, sequential and
+under Dask, if that is installed. If two combinations make different data sets, the bench is
+refused (exit code 4).
 
 \b
 medprep bench photos/ --preset glaucoma --engines sequential,threads --kernels python,rust
@@ -90,6 +92,7 @@ def bench(
     """Measure and tell."""
     from medprep import machine
     from medprep.bench.arithmetic import configurations
+    from medprep.bench.header_tables import header_text
     from medprep.bench.session import BenchOptions, run_bench, write_files
     from medprep.bench.tables import cautions, context_lines, text_table
 
@@ -110,4 +113,7 @@ def bench(
         except OSError as error:
             raise StorageError(f"{out}: cannot write the report: {error.strerror}") from error
         output.say(f"written: {out / 'bench.md'}, bench.json, bench.png")
-    output.result(text_table(comparison), {**report, "out": None if out is None else str(out)})
+    text = text_table(comparison)
+    if "headers" in report:
+        text = f"{header_text(report['headers'])}\n\n{text}"
+    output.result(text, {**report, "out": None if out is None else str(out)})
