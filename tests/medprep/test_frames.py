@@ -12,7 +12,6 @@ from tiny_collections import write_image
 
 import medprep
 from medprep import _core
-from medprep.verify import verify
 from medprep.errors import DecodeError, StoppedError
 from medprep.frames import MAX_FRAMES, expand_frames
 from medprep.options import DataOptions
@@ -21,6 +20,7 @@ from medprep.planning import make_plan
 from medprep.run import RunOptions, run_shard
 from medprep.split import assign_splits, parse_split
 from medprep.types import Box, SourceItem
+from medprep.verify import verify
 
 SIDE = 8
 # Area means of equal sides are the pixels themselves.

@@ -322,6 +322,9 @@ fn an_image_or_sample_that_does_not_belong_is_refused() {
     let mut writer = ShardWriter::create(out.path(), header(Compression::None, false)).unwrap();
     let error = writer.append(sample(0), (3, 4, 1), vec![0; 12], None, None).unwrap_err();
     assert!(error.to_string().contains("image must be (3, 4, 3)"), "{error}");
+    let beyond = PlannedSample { frame: Some(10_000), ..sample(0) };
+    let error = writer.append(beyond, SHAPE, vec![0; 36], None, None).unwrap_err();
+    assert_eq!(error.to_string(), "frame 10000: a file has at most 10000");
     let other = PlannedSample { split: "val".into(), ..sample(0) };
     let error = writer.append(other, SHAPE, vec![0; 36], None, None).unwrap_err();
     assert_eq!(error.to_string(), "sample must be of split \"train\", got \"val\"");

@@ -68,6 +68,26 @@ fn files_that_dicom_object_writes_are_read_in_every_encoding() {
 }
 
 #[test]
+fn a_frame_is_taken_by_its_number_and_only_if_there_is_one() {
+    let pixels: Vec<u16> = (0..12).collect();
+    let mut object = image(&pixels, 2, 2);
+    object.put(DataElement::new(tags::NUMBER_OF_FRAMES, VR::IS, PrimitiveValue::from("3")));
+    let data = file(object, uids::EXPLICIT_VR_LITTLE_ENDIAN);
+    let decode = |frames| decode_dicom(&data, frames, &Limits::default());
+    for (number, frame) in pixels.chunks(4).enumerate() {
+        let found = decode(Frames::One(number as u32)).unwrap();
+        assert_eq!((found.stored, found.decoded.frames), (Values::U16(frame.to_vec()), 1));
+    }
+    let error = decode(Frames::One(3)).unwrap_err().to_string();
+    assert!(error.ends_with("there is no frame 3: the header says 3, counted from 0"), "{error}");
+    assert!(decode(Frames::One(u32::MAX)).is_err());
+    let error = decode(Frames::Only).unwrap_err().to_string();
+    assert!(error.ends_with("3 frames, and nothing says which is wanted"), "{error}");
+    let one = file(image(&pixels[..4], 2, 2), uids::EXPLICIT_VR_LITTLE_ENDIAN);
+    assert!(decode_dicom(&one, Frames::Only, &Limits::default()).is_ok());
+}
+
+#[test]
 fn a_file_without_preamble_or_meta_group_is_recognised_and_read() {
     let pixels = [7u16; 4];
     for syntax in [uids::IMPLICIT_VR_LITTLE_ENDIAN, uids::EXPLICIT_VR_LITTLE_ENDIAN] {
