@@ -188,7 +188,8 @@ def refuse_new_images(plan: Plan, src: Path, out: Path, *, key_file: Path | None
     with privacy.nameless_errors(src, private=plan.private, listing=True):
         listing = _list_again(plan, src)
     usable, _ = allowed.split_usable(listing.items)
-    new = [item.path for item in usable if item.path not in planned]
+    unplanned = [item.path for item in usable if item.path not in planned]
+    new = _without_refused(unplanned, plan, out, key_file)
     if new:
         first = "" if plan.private else f", first {new[0]!r}"
         raise SpecError(
@@ -196,6 +197,15 @@ def refuse_new_images(plan: Plan, src: Path, out: Path, *, key_file: Path | None
             stage="spec",
             hint="choose another OUT, or --overwrite to make it anew",
         )
+
+
+def _without_refused(new: list[str], plan: Plan, out: Path, key_file: Path | None) -> list[str]:
+    """Leaves out what the plan refused for its header, which listing paths only does not see."""
+    refused = {failure.id for failure in plan.failures}
+    if not new or not refused:
+        return new
+    keys = _same_key(plan, out, key_file) if plan.private else None
+    return [path for path in new if (keys.sample(path) if keys else path) not in refused]
 
 
 def source_options(unlabelled: str | None, group_by: str, threads: int) -> SourceOptions:

@@ -12,12 +12,12 @@ from tiny_collections import write_image
 
 import medprep
 from medprep import _core
-from medprep.errors import DecodeError, StoppedError
+from medprep.errors import DecodeError, SpecError, StoppedError
 from medprep.frames import MAX_FRAMES, expand_frames
 from medprep.options import DataOptions
 from medprep.pipeline import Overrides
 from medprep.planning import make_plan
-from medprep.run import RunOptions, run_shard
+from medprep.run import RunOptions, run_shard, save
 from medprep.split import assign_splits, parse_split
 from medprep.types import Box, SourceItem
 from medprep.verify import verify
@@ -226,8 +226,6 @@ def test_a_file_that_changes_after_planning_is_never_taken_for_what_it_was(tmp_p
     out, data = tmp_path / "out", DataOptions(
         overrides=Overrides(size=(SIDE, SIDE), frames="all"), private=False
     )  # fmt: skip
-    from medprep.run import save
-
     out.mkdir()
     save(out, make_plan(src, out, data, threads=1), data)
     (src / "shrinks.dcm").write_bytes(dicom(stack(1)[0]))
@@ -260,15 +258,33 @@ def test_too_many_frames_boxes_and_names_that_meet_are_refused_with_a_reason():
     assert "another file is named as one of its 2 frames" in failures[2].reason
 
 
-def test_a_number_of_frames_beyond_the_limit_is_one_failure_line(mixed, tmp_path):
-    src = tmp_path / "src"
+@pytest.mark.parametrize("private", [False, True])
+def test_a_number_of_frames_beyond_the_limit_is_one_failure_line(tmp_path, private):
+    src, out = tmp_path / "src", tmp_path / "out"
     src.mkdir()
     (src / "a.dcm").write_bytes(stack_file("uncompressed", stack(2), frames=2_000_000_000))
     (src / "b.dcm").write_bytes(stack_file("uncompressed", stack(2)))
-    report = medprep.shard(src, tmp_path / "out", **PLAIN)
+    options = {**PLAIN, "private": private}
+    report = medprep.shard(src, out, **options)
     assert (report.images, report.failed) == (2, 1)
-    (failure,) = lines(tmp_path / "out" / "failures.jsonl")
+    (failure,) = lines(out / "failures.jsonl")
     assert "over the limit of 10000" in failure["reason"]
+    assert medprep.shard(src, out, **options).digest == report.digest  # it is no new image
+
+
+@pytest.mark.parametrize("private", [False, True])
+def test_a_refused_file_is_no_news_to_a_run_that_goes_on(tmp_path, private):
+    src, out = tmp_path / "src", tmp_path / "out"
+    src.mkdir()
+    (src / "a.dcm").write_bytes(stack_file("uncompressed", stack(2), frames=10_001))
+    (src / "b.dcm").write_bytes(stack_file("uncompressed", stack(2)))
+    data = DataOptions(overrides=Overrides(size=(SIDE, SIDE), frames="all"), private=private)
+    out.mkdir()
+    save(out, make_plan(src, out, data, threads=1), data)
+    assert run_shard(src, out, data, RunOptions(kernel="rust")).images == 2
+    (src / "c.dcm").write_bytes(stack_file("uncompressed", stack(2)))
+    with pytest.raises(SpecError, match="SRC holds"):
+        run_shard(src, out, data, RunOptions(kernel="rust"))
 
 
 def test_without_all_frames_the_plan_is_as_before_and_a_note_tells(mixed, tmp_path):
