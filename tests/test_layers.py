@@ -143,9 +143,10 @@ MEDTRAIN: Arrows = {
     "launch": {"job", "distributed", "machine", "records", "stop", "errors"},
     # pages; they see files, never torch
     "reports": {"metrics", "files", "errors"},
-    "selftest": {"records", "errors"},
+    "child": {"errors"},
+    "selftest": {"child", "records", "errors"},
     "ranks": {"strategies", "types"},
-    "scaling": {"records", "reports", "files", "errors"},
+    "scaling": {"child", "records", "reports", "files", "errors"},
 }
 # `trained` builds what uses a run; `api` and `cli` are the faces.
 MEDTRAIN_TOP = {"__init__", "__main__", "api", "cli", "trained"}

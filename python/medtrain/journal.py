@@ -96,7 +96,7 @@ class Journal:
             self.say(f"step {at.step}: loss or gradient is not finite; the step is not taken")
         elif at.step % self._log_every == 0:
             totals = step.totals
-            speed, data_s, _ = self._window.close(at.position, wait_s)
+            speed, data_s, seconds = self._window.close(at.position, wait_s)
             self._records.write(
                 "step",
                 epoch=at.epoch + 1,
@@ -106,6 +106,7 @@ class Journal:
                 grad_norm=step.grad_norm,
                 learning_rate=learning_rate,
                 images_per_s=speed,
+                seconds=seconds,
                 data_seconds=data_s,
             )
             self._window = _Window(at.position, wait_s)

@@ -8,7 +8,6 @@ normalisation, so that their mathematics are equal and only rounding may differ 
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from medtrain import records
+from medtrain.child import ChildError, run_child
 from medtrain.errors import MedprepError
 
 BATCH = 8  # samples of one process
@@ -86,7 +86,7 @@ def train(
     kind = "--gpus" if device == "cuda" else "--procs"
     words = [strategy, kind, processes, "--data", data, "--out", run, "--epochs", EPOCHS]
     words += ["--batch-size", whole // replicas, "--precision", "fp32", "--threads", threads]
-    words += ["--deterministic", "--resume", "never", "-q"]
+    words += ["--deterministic", "--resume", "never", "--json", "-q"]
     for setting in _SETTINGS:
         words += ["--set", setting]
     _call("medtrain", *words)
@@ -237,8 +237,7 @@ def _line(check: Check) -> str:
 
 
 def _call(module: str, *words: object) -> None:
-    command = [sys.executable, "-m", module, *map(str, words)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        lines = done.stderr.strip().splitlines() or ["no message"]
-        raise SelftestError(f"self-test: `{module} {words[0]}` failed: {lines[-1]}")
+    try:
+        run_child([sys.executable, "-m", module, *map(str, words)])
+    except ChildError as error:
+        raise SelftestError(f"self-test: `{module} {words[0]}` failed: {error}") from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import math
+from datetime import UTC, datetime
 
 import pytest
 
@@ -201,17 +202,38 @@ def test_steps_of_the_warm_up_do_not_count(tmp_path) -> None:
     events = [
         {
             **{"event": "step", "step": 4 * (n + 1), "images_per_s": rate, "loss": 1.0},
-            **{"data_seconds": 0.1 if n else 9.0, "time": "2026-01-01T00:00:30+00:00"},
+            **{"data_seconds": 0.1 if n else 9.0, "seconds": 2.0 if n else 20.0},
+            "time": "2026-01-01T00:00:30+00:00",
         }
         for n, rate in enumerate(rates)
     ]
     memory = {"event": "memory", "peak_bytes": 7, "ranks": []}
-    found = from_events(case(2), work, [*events, memory], begin=0.0)
+    begin = datetime(2026, 1, 1, tzinfo=UTC).timestamp()
+    found = from_events(case(2), work, [*events, memory], begin=begin)
     assert found.images_per_s == 100
     assert found.step_s == 0.32
-    assert found.waiting == pytest.approx(0.1 / (4 * 32 / 100))
+    assert found.waiting == pytest.approx(0.05)
+    assert found.startup_s == 10
     assert found.memory == 7
-    assert found.losses[0] == (4 * 32, 1.0)
+    assert found.losses[0] == (4, 1.0)
+
+
+def test_windows_that_do_not_divide_the_steps_count_no_warm_up(tmp_path) -> None:
+    work = Workload(data=tmp_path, recipe=None, config=None, sets=(), steps=11, warmup=3)
+    assert (work.window, work.measured, work.total) == (2, 10, 14)
+    events = [
+        {
+            **{"event": "step", "step": step, "images_per_s": 100 if step > 4 else 1},
+            **{"loss": None, "data_seconds": 0.0, "seconds": 1.0},
+            "time": "2026-01-01T00:00:30+00:00",
+        }
+        for step in range(2, 15, 2)
+    ]
+    found = from_events(case(2), work, events, begin=0.0)
+    assert found.images_per_s == 100
+    assert found.losses == ()  # not finite: recorded as null
+    with pytest.raises(CaseError, match="no step after the warm-up"):
+        from_events(case(2), work, events[:2], begin=0.0)
 
 
 def test_a_process_gets_its_part_of_the_batch(tmp_path) -> None:

@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from medtrain.cli.command import Verb
+from medtrain.cli.lists import STRATEGIES, Numbers, Words
 from medtrain.cli.options import common
-from medtrain.errors import MedprepError, UsageError
+from medtrain.config import PRECISIONS
+from medtrain.errors import MedprepError, StorageError, UsageError
 
 if TYPE_CHECKING:
+    from medtrain.config import Config
     from medtrain.scaling.measure import Workload
 
 _EXAMPLE = """\
@@ -25,30 +28,6 @@ scale.md, scale.csv, scale.json, measurements.jsonl and plots/*.svg to --out.
 """
 
 
-class _List(click.ParamType[object]):
-    """Comma-separated words, or whole numbers."""
-
-    def __init__(self, name: str, *, numbers: bool = False) -> None:
-        self.name = name
-        self._numbers = numbers
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> object:
-        """A tuple without repetitions, in the order given."""
-        if not isinstance(value, str):
-            return value
-        words = [word.strip() for word in value.split(",") if word.strip()]
-        if not self._numbers:
-            return tuple(dict.fromkeys(words))
-        if not all(word.isdigit() for word in words):
-            raise UsageError(f"expected whole numbers such as {self.name}, got {value!r}")
-        return tuple(dict.fromkeys(int(word) for word in words))
-
-
-_NUMBERS = _List("1,2,4", numbers=True)
-
-
 @click.command(
     cls=Verb, example=_EXAMPLE, help=_HELP, short_help="Measure how training scales, and why."
 )
@@ -59,26 +38,35 @@ _NUMBERS = _List("1,2,4", numbers=True)
 )
 @click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="One setting; repeatable.")
 @click.option(
-    "--strategies", type=_List("ddp,fsdp"), default="serial,ddp", show_default=True,
+    "--strategies",
+    type=Words("ddp,fsdp", among=STRATEGIES),
+    default="serial,ddp",
+    show_default=True,
     help="Comma-separated; serial is always measured, as the baseline.",
-)  # fmt: skip
-@click.option("--procs", type=_NUMBERS, help="CPU processes.  [default: 1,2 without --gpus]")
-@click.option("--gpus", type=_NUMBERS, help="GPUs, one process each.")
+)
+@click.option("--procs", type=Numbers(), help="CPU processes.  [default: 1,2 without --gpus]")
+@click.option("--gpus", type=Numbers(), help="GPUs, one process each.")
 @click.option(
-    "--threads", type=_NUMBERS, default="1", show_default=True, help="CPU threads per process."
+    "--threads", type=Numbers(), default="1", show_default=True, help="CPU threads per process."
 )
 @click.option(
-    "--precisions", type=_List("fp32,bf16"), default="fp32", show_default=True,
+    "--precisions",
+    type=Words("fp32,bf16", among=PRECISIONS[1:]),
+    default="fp32",
+    show_default=True,
     help="Comma-separated.",
-)  # fmt: skip
+)
 @click.option(
-    "--batch-sizes", type=_NUMBERS, default="32", show_default=True,
+    "--batch-sizes", type=Numbers(), default="32", show_default=True,
     help="Samples of the serial baseline's batch.",
 )  # fmt: skip
 @click.option(
-    "--scaling", type=_List("strong,weak"), default="strong", show_default=True,
+    "--scaling",
+    type=Words("strong,weak", among=("strong", "weak")),
+    default="strong",
+    show_default=True,
     help="strong: the same global batch; weak: the same batch per process; or both.",
-)  # fmt: skip
+)
 @click.option(
     "--steps", type=int, default=20, show_default=True, help="Measured optimizer steps of a run."
 )
@@ -121,6 +109,8 @@ def _scale(
 ) -> int:
     import json
 
+    from medtrain.child import signals_end_this
+    from medtrain.cli.devices import require_gpus
     from medtrain.config import resolve
     from medtrain.scaling import Grid, StudyOptions, run_study
     from medtrain.scaling.measure import Workload
@@ -146,17 +136,26 @@ def _scale(
     work = Workload(
         data=data, recipe=recipe, config=config_file, sets=sets, steps=steps, warmup=warmup
     )
-    facts = _facts(data, work, repeats, recipe=config.recipe, model=config.model.name)
-    out.mkdir(parents=True, exist_ok=True)
+    for grid in grids:
+        grid.cases()  # a batch that cannot be shared is refused before torch is loaded
+    if gpus:
+        require_gpus(max(gpus))
+    facts = _facts(config, work, repeats, largest=max(batch_sizes))
+    _make_folder(out)
 
     def say(line: str) -> None:
         if not quiet:
             click.echo(line, err=True)
 
     options = StudyOptions(work=work, repeats=repeats)
-    measurements, left_out = run_study(grids, options, say=say)
-    if not measurements:
-        raise MedprepError(f"nothing could be measured: {'; '.join(left_out)}")
+    try:
+        with signals_end_this():
+            measurements, left_out = run_study(grids, options, say=say)
+    except (KeyboardInterrupt, SystemExit):
+        click.echo(f"interrupted: nothing was written to {out}", err=True)
+        raise
+    if not any(found.case.is_baseline for found in measurements):
+        raise MedprepError(f"nothing to compare with: {'; '.join(left_out)}")
     report = write_files(out, measurements, facts, left_out)
     for sentence in report["advice"]:
         say(sentence)
@@ -165,30 +164,40 @@ def _scale(
     return 0
 
 
-def _facts(
-    data: Path,
-    work: Workload,
-    repeats: int,
-    *,
-    recipe: str,
-    model: str,
-) -> dict[str, Any]:
-    """Machine, versions, commit and workload, as the page states them."""
-    from medtrain import machine
-    from medtrain.dataset import open_data
+def _make_folder(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"--out {out}: cannot make the folder: {error.strerror}") from None
 
+
+def _facts(config: Config, work: Workload, repeats: int, *, largest: int) -> dict[str, Any]:
+    """Machine, versions, commit and workload, as the page states them.
+
+    Raises UsageError when the training split is not as large as the `largest` batch.
+    """
+    from medtrain import machine
+    from medtrain.dataset import open_trainable
+
+    data = open_trainable(work.data, config)
+    samples = len(data.splits["train"])
+    if samples < largest:
+        raise UsageError(
+            f"--batch-sizes {largest}: the training split of {work.data} has {samples} samples",
+            hint="no step would have that batch; choose a smaller one",
+        )
     return {
         "machine": machine.describe_machine(),
         "versions": machine.versions(),
         "commit": machine.git_commit(),
         "workload": {
-            "data": str(data),
-            "digest": open_data(data).manifest.digest,
-            "recipe": recipe,
-            "model": model,
+            "data": str(work.data),
+            "digest": data.manifest.digest,
+            "recipe": config.recipe,
+            "model": config.model.name,
             "sets": list(work.sets),
-            "steps": work.steps,
-            "warmup": work.warmup,
+            "steps": work.measured,
+            "warmup": work.total - work.measured,
             "repeats": repeats,
         },
     }

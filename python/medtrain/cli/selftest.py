@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import tempfile
+
 import click
 
 from medtrain.cli.command import Verb
+from medtrain.cli.lists import STRATEGIES, Words
 from medtrain.cli.options import common
 from medtrain.errors import UsageError, VerificationError
 
@@ -23,14 +26,15 @@ else with 4, naming the step, the tensor or the rank that differs.
     cls=Verb, example=_EXAMPLE, help=_HELP, short_help="Compare one process with several, here."
 )
 @click.option(
-    "--strategies", default="ddp", show_default=True, help="Comma-separated: ddp, fsdp, pipeline."
-)
+    "--strategies", type=Words("ddp,fsdp", among=STRATEGIES[1:]), default="ddp", show_default=True,
+    help="Comma-separated: ddp, fsdp, pipeline.",
+)  # fmt: skip
 @click.option("--procs", type=int, help="CPU processes.  [default: 2 without --gpus]")
 @click.option("--gpus", type=int, help="GPUs.")
 @click.option("--threads", type=int, default=1, show_default=True, help="CPU threads per process.")
 @common
 def selftest(
-    strategies: str,
+    strategies: tuple[str, ...],
     procs: int | None,
     gpus: int | None,
     threads: int,
@@ -40,28 +44,32 @@ def selftest(
 ) -> None:
     """Run the self-test."""
     import json
-    import tempfile
     from dataclasses import asdict
     from pathlib import Path
 
+    from medtrain.child import signals_end_this
+    from medtrain.cli.devices import require_gpus
     from medtrain.selftest import render
     from medtrain.selftest import selftest as run
 
     if procs is not None and gpus is not None:
         raise UsageError("--gpus and --procs exclude each other: --procs is for the CPU")
     count = gpus if gpus is not None else 2 if procs is None else procs
-    names = [name.strip() for name in strategies.split(",") if name.strip()]
-    if not names or count < 2 or threads < 1:
-        raise UsageError("the self-test needs a strategy, 2 or more processes, and a thread each")
+    if count < 2 or threads < 1:
+        raise UsageError(
+            f"the self-test needs 2 or more processes and a thread each, got {count} and {threads}"
+        )
+    if gpus is not None:
+        require_gpus(gpus)
 
     def say(line: str) -> None:
         if quiet == 0:
             click.echo(line, err=True)
 
-    with tempfile.TemporaryDirectory(prefix="medtrain-selftest-") as folder:
+    with signals_end_this(), _scratch() as folder:
         verdicts = run(
             Path(folder),
-            names,
+            strategies,
             device="cpu" if gpus is None else "cuda",
             processes=count,
             threads=threads,
@@ -77,3 +85,8 @@ def selftest(
     wrong = [verdict.strategy for verdict in verdicts if not verdict.ok]
     if wrong:
         raise VerificationError(f"{', '.join(wrong)}: not the same as one process (see above)")
+
+
+def _scratch() -> tempfile.TemporaryDirectory[str]:
+    # Workers of a run that was interrupted may still be on their way out of the folder.
+    return tempfile.TemporaryDirectory(prefix="medtrain-selftest-", ignore_cleanup_errors=True)

@@ -8,8 +8,6 @@ compilation, evaluation and saving.
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -20,6 +18,7 @@ from statistics import median
 from typing import Any
 
 from medtrain import records
+from medtrain.child import ChildError, run_child
 from medtrain.errors import MedprepError, UsageError
 from medtrain.scaling.grid import Case
 from medtrain.scaling.study import Measurement
@@ -61,9 +60,14 @@ class Workload:
         return max(1, self.steps // WINDOWS)
 
     @property
+    def measured(self) -> int:
+        """Optimizer steps that count: whole windows of those asked for."""
+        return self.steps // self.window * self.window
+
+    @property
     def total(self) -> int:
         """Optimizer steps of a run: warm-up in whole windows, then the measured ones."""
-        return (-(-self.warmup // self.window) + self.steps // self.window) * self.window
+        return -(-self.warmup // self.window) * self.window + self.measured
 
 
 def command(case: Case, work: Workload, run: Path) -> list[str]:
@@ -84,14 +88,16 @@ def command(case: Case, work: Workload, run: Path) -> list[str]:
 
 def measure(case: Case, work: Workload, *, scratch: Path | None = None) -> Measurement:
     """Measure one case once. Raises CaseError with the trainer's message when it fails."""
-    with tempfile.TemporaryDirectory(prefix="medtrain-scale-", dir=scratch) as folder:
+    # Workers of a run that was interrupted may still be on their way out of the folder.
+    with tempfile.TemporaryDirectory(
+        prefix="medtrain-scale-", dir=scratch, ignore_cleanup_errors=True
+    ) as folder:
         run = Path(folder) / "run"
-        words = command(case, work, run)
         begin = time.time()
-        done = subprocess.run(words, capture_output=True, text=True, check=False, env=_quiet())
-        if done.returncode != 0:
-            lines = done.stderr.strip().splitlines() or ["no message"]
-            raise CaseError(f"{case}: {lines[-1].removeprefix('medtrain: error: ')}")
+        try:
+            run_child(command(case, work, run))
+        except ChildError as error:
+            raise CaseError(f"{case}: {error}") from None
         events = list(records.read(run / records.FILE_NAME))
     return from_events(case, work, events, begin=begin)
 
@@ -101,35 +107,29 @@ def from_events(
 ) -> Measurement:
     """The figures in a run's records. Raises CaseError when there are too few steps."""
     steps = [event for event in events if event["event"] == "step"]
-    counted = [event for event in steps if event["step"] > work.total - work.steps]
+    counted = [event for event in steps if event["step"] > work.total - work.measured]
     if not counted:
         raise CaseError(f"{case}: the run recorded no step after the warm-up")
     rate = median(float(event["images_per_s"]) for event in counted)
-    seconds = work.window * case.batch / rate
     memory = [event["peak_bytes"] for event in events if event["event"] == "memory"]
     return Measurement(
         case=case,
         images_per_s=rate,
         step_s=case.batch / rate,
-        waiting=min(1.0, median(float(event["data_seconds"]) for event in counted) / seconds),
-        startup_s=_startup(steps[0], work, rate, case, begin),
+        waiting=min(1.0, median(e["data_seconds"] / e["seconds"] for e in counted)),
+        startup_s=_startup(steps[0], begin),
         memory=max(memory, default=None),
-        losses=tuple((event["step"] * case.batch, float(event["loss"])) for event in steps),
+        # JSON has no NaN: a loss that was not finite is recorded as null.
+        losses=tuple((e["step"], float(e["loss"])) for e in steps if e["loss"] is not None),
     )
 
 
-def _startup(first: dict[str, Any], work: Workload, rate: float, case: Case, begin: float) -> float:
+def _startup(first: dict[str, Any], begin: float) -> float:
     """From the command to the first step: the time of the first record less its steps."""
     from datetime import datetime
 
     at = datetime.fromisoformat(first["time"]).timestamp()
-    return max(0.0, at - begin - work.window * case.batch / rate)
-
-
-def _quiet() -> dict[str, str]:
-    """The environment without what a launcher or an earlier run left in it."""
-    left = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "OMP_NUM_THREADS")
-    return {name: value for name, value in os.environ.items() if name not in left}
+    return max(0.0, at - begin - float(first["seconds"]))
 
 
 def to_json(measurement: Measurement) -> str:

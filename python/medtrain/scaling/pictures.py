@@ -112,7 +112,7 @@ def _curve(
 
 
 def _losses(pictures: Pictures, measurements: Sequence[Measurement]) -> None:
-    """Training loss over images seen, one line a setting: the same where strategies are equal."""
+    """Training loss by step of settings with one global batch: the same where they are equal."""
     first: dict[Case, Measurement] = {}
     for measurement in measurements:
         if measurement.losses:
@@ -124,7 +124,7 @@ def _losses(pictures: Pictures, measurements: Sequence[Measurement]) -> None:
     lines = [
         Series(
             name=str(m.case),
-            x=[float(seen) for seen, _ in m.losses],
+            x=[float(step) for step, _ in m.losses],
             y=[loss for _, loss in m.losses],
             style=at,
         )
@@ -133,13 +133,13 @@ def _losses(pictures: Pictures, measurements: Sequence[Measurement]) -> None:
     low, high = spread([y for line in lines for y in line.y], floor=0.0)
     ends = [x for line in lines for x in line.x]
     frame = Frame(
-        "Training loss over images seen",
-        Axis(label="images seen", low=0.0, high=max(ends), whole=True),
+        "Training loss by optimizer step",
+        Axis(label="optimizer steps", low=0.0, high=max(ends), whole=True),
         Axis(label="mean training loss", low=low, high=high),
     )
     for line in lines:
         frame.line(line)
-    note = "Settings with the same global batch should agree, but for rounding."
+    note = f"All with a global batch of {min(batches)}: they should agree, but for rounding."
     pictures.add("losses", frame, lines, note)
 
 

@@ -48,7 +48,8 @@ def run_study(
     results: dict[Any, list[Measurement]] = {case.setting: [] for case in settings}
     for turn in range(options.repeats + 1):
         # Each round starts elsewhere, so that no setting is always measured after the same one.
-        for case in settings[turn:] + settings[:turn]:
+        first = turn % len(settings)
+        for case in settings[first:] + settings[:first]:
             if case.setting in broken:
                 continue
             say(f"{'warm-up' if turn == 0 else f'round {turn}'}: {case}")

@@ -29,8 +29,8 @@ class Measurement:
 
     images_per_s: all processes together. step_s: seconds of an optimizer step. waiting: share of
     the time spent waiting for data. memory: peak bytes of the process that needed most; None where
-    not recorded. startup_s: from the command to the first measured step. losses: pairs of (images
-    seen, mean training loss).
+    not recorded. startup_s: from the command to the first measured step. losses: pairs of
+    (optimizer step, mean training loss).
     """
 
     case: Case
