@@ -31,17 +31,19 @@ export OPENCV_FOR_THREADS_NUM=1
 cores() { echo "${SLURM_CPUS_PER_TASK:-$(nproc)}"; }
 
 # run COMMAND...: run it and return its exit status, passing SLURM's warning (USR1, see --signal)
-# on to it as TERM.
+# on to it: as TERM, but to srun as USR1, which it forwards to its tasks; TERM would make it kill
+# them.
 #
 # In the background, because a bash trap only runs between commands; `wait` ends early when a
 # trapped signal arrives, so it is repeated then. TERM is caught but not passed on: SLURM sends it
 # to every process of the job, and a second one would mean "at once" to medprep.
 run() {
-    local status interrupted
+    local status interrupted warning=TERM
+    [[ $1 != srun ]] || warning=USR1
     "$@" &
     local child=$!
-    # shellcheck disable=SC2064  # expand now: the pid of this child
-    trap "interrupted=1; kill -TERM $child 2>/dev/null || true" USR1 USR2
+    # shellcheck disable=SC2064  # expand now: this child and its signal
+    trap "interrupted=1; kill -$warning $child 2>/dev/null || true" USR1 USR2
     trap 'interrupted=1' TERM
     while true; do
         interrupted=0

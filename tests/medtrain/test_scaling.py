@@ -16,6 +16,7 @@ from medtrain.scaling.grid import Case, baseline_of
 from medtrain.scaling.measure import CaseError, Workload, command, from_events
 from medtrain.scaling.session import write_files
 from medtrain.scaling.study import fit_amdahl
+from medtrain.scaling.tables import amdahl_text
 
 FACTS = {
     "machine": {"cores": 4, "cpu_model": "a CPU", "gpus": []},
@@ -126,6 +127,14 @@ def test_amdahl_says_nothing_of_a_limit_when_scaling_is_more_than_linear() -> No
     fit = fit_amdahl("ddp", [(2, 2.2)])
     assert fit.serial_share < 0
     assert fit.limit is None
+
+
+def test_amdahl_gives_no_limit_from_one_point_or_where_more_is_slower() -> None:
+    assert "any law would fit" in amdahl_text(fit_amdahl("ddp", [(2, 1.5)]))
+    slower = amdahl_text(fit_amdahl("fsdp", [(2, 0.5), (4, 0.4)]))
+    assert "slower with more processes" in slower
+    assert "at most" not in slower
+    assert "at most 2.0x" in amdahl_text(fit_amdahl("ddp", [(2, 4 / 3), (4, 1.6)]))
 
 
 def test_amdahl_uses_strong_scaling_only() -> None:
@@ -256,7 +265,7 @@ def test_advice_follows_from_the_numbers() -> None:
     poor = [measured(case(2), 110) for _ in range(3)]
     worse = [measured(case(2), 80) for _ in range(3)]
     assert "more processes are worth it" in advice([*serial, *good])
-    assert "45% of the added time" in advice([*serial, *poor])
+    assert "45% of the processes' time" in advice([*serial, *poor])
     assert "No parallel setting beat one process" in advice([*serial, *worse])
     assert "wants 2 cores of the 1" in advice([*serial, *good], cores=1)
     assert "Only one process" in advice(serial)

@@ -126,13 +126,19 @@ def test_an_array_makes_the_same_data_set_as_one_process(cluster, photos, shards
     assert len(list(tmp_path.glob("job-*.log"))) == 5  # plan, three parts, merge
 
 
+def controller_log(cluster: dict[str, str], lines: int = 40) -> str:
+    log = Path(cluster["SLURM_CONF"]).parent / "slurmctld.log"
+    return "\n".join(log.read_text().splitlines()[-lines:])
+
+
 def is_completed_after_requeue(job: str, cluster: dict[str, str]) -> bool:
     """SLURM holds a requeued job back for two minutes; nobody needs to wait for that here.
 
     The hold may be set after the job is pending already, so it is lifted again and again.
     """
     state = job_facts(job, cluster)["JobState"]
-    assert state not in ("FAILED", "CANCELLED", "TIMEOUT", "OUT_OF_MEMORY", "NODE_FAIL"), state
+    ended = ("FAILED", "CANCELLED", "TIMEOUT", "OUT_OF_MEMORY", "NODE_FAIL")
+    assert state not in ended, f"{state}\n{controller_log(cluster)}"
     if state == "PENDING":
         # May come too late, when the job has just started; that is as good.
         lift = ["scontrol", "update", f"JobId={job}", "StartTime=now"]
@@ -156,17 +162,73 @@ def test_a_warned_job_stops_safely_requeues_and_goes_on(cluster, photos, tmp_pat
     call(["medprep", "verify", str(out)], cluster)
 
 
-def test_training_with_two_processes_leaves_a_finished_run(cluster, shards, tmp_path):
-    run, log = tmp_path / "run", tmp_path / "job.log"
-    submit = ["sbatch", "--parsable", "--wait", *SMALL, "--mem=2000M", f"--output={log}"]
-    submit += [str(SLURM / "train_ddp.sbatch"), "--epochs", "1", "--batch-size", "4"]
-    submit += ["--set", "model.name=tiny_cnn"]
-    environment = {"RECIPE": "glaucoma", "DATA": str(shards), "RUN": str(run), "PROCS": "2"}
-    try:
-        call(submit, cluster | environment)
-    finally:
-        print(log.read_text() if log.exists() else "no log")
+# One core a node and all of its memory: training jobs run one after the other.
+TRAINING = ["--cpus-per-task=1", "--mem=2000M", "--time=10"]
+TINY = ["--batch-size", "4", "--set", "model.name=tiny_cnn", "--set", "train.log_every=1"]
+
+
+def training_environment(shards: Path, run: Path, procs: int = 2) -> dict[str, str]:
+    environment = {"RECIPE": "glaucoma", "DATA": str(shards), "RUN": str(run)}
+    return environment | {"PROCS": str(procs)}
+
+
+def assert_finished(run: Path, world_size: int) -> None:
     assert json.loads((run / "status.json").read_text())["state"] == "done"
     metrics = json.loads((run / "metrics.json").read_text())
     assert 0.0 <= metrics["test"]["auroc"] <= 1.0
-    assert json.loads((run / "environment.json").read_text())["world_size"] == 2
+    assert json.loads((run / "environment.json").read_text())["world_size"] == world_size
+
+
+def test_training_with_two_processes_leaves_a_finished_run(cluster, shards, tmp_path):
+    run, log = tmp_path / "run", tmp_path / "job.log"
+    submit = ["sbatch", "--parsable", "--wait", *TRAINING, f"--output={log}"]
+    submit += [str(SLURM / "train.sbatch"), "ddp", "--epochs", "1", *TINY]
+    try:
+        call(submit, cluster | training_environment(shards, run))
+    finally:
+        print(log.read_text() if log.exists() else "no log")
+    assert_finished(run, 2)
+
+
+def steps_in(run: Path) -> int:
+    records = run / "records.jsonl"
+    return records.read_text().count('"event": "step"') if records.is_file() else 0
+
+
+def train_until_warned(
+    words: list[str], cluster: dict[str, str], environment: dict[str, str], log: Path
+) -> tuple[str, int]:
+    """Submit, send SLURM's warning after some steps, see it requeued; gives job and saved step."""
+    run = Path(environment["RUN"])
+    submit = ["sbatch", "--parsable", *TRAINING, f"--output={log}", *words]
+    job = call(submit, cluster | environment).strip()
+    wait_until(lambda: steps_in(run) >= 3, "first steps", timeout_s=240)
+    call(["scancel", "--batch", "--signal=USR1", job], cluster)
+    wait_until(lambda: job_facts(job, cluster)["Restarts"] == "1", "requeue")
+    assert "requeueing" in log.read_text(), log.read_text()
+    status = json.loads((run / "status.json").read_text())
+    assert status["state"] == "stopped", status
+    state = json.loads((run / "checkpoints/last/state.json").read_text())
+    return job, int(state["progress"]["step"])
+
+
+@pytest.mark.parametrize("strategy", ["fsdp", "pipeline"])
+def test_warned_training_saves_requeues_and_goes_on(cluster, shards, tmp_path, strategy):
+    run, log = tmp_path / "run", tmp_path / "job.log"
+    words = [str(SLURM / "train.sbatch"), strategy, *TINY, "--epochs", "40"]
+    job, step = train_until_warned(words, cluster, training_environment(shards, run), log)
+    assert step >= 3
+    wait_until(lambda: is_completed_after_requeue(job, cluster), "second run", timeout_s=300)
+    assert f"step {step}" in log.read_text(), log.read_text()  # "resumed from ...: epoch E, step N"
+    assert_finished(run, 2)
+
+
+def test_two_nodes_are_joined_by_srun_and_stop_together(cluster, shards, tmp_path):
+    run, log = tmp_path / "run", tmp_path / "job.log"
+    words = ["--nodes=2", str(SLURM / "train.sbatch"), "ddp", *TINY, "--epochs", "40"]
+    environment = training_environment(shards, run, procs=1)
+    environment["MASTER_ADDR"] = "127.0.0.1"  # both nodes are this machine
+    job, step = train_until_warned(words, cluster, environment, log)
+    wait_until(lambda: is_completed_after_requeue(job, cluster), "second run", timeout_s=300)
+    assert f"step {step}" in log.read_text(), log.read_text()
+    assert_finished(run, 2)

@@ -17,11 +17,12 @@ LOCAL = sorted((Path(__file__).parent / "local").glob("*.sh"))
 
 STAND_IN = """#!/usr/bin/env bash
 echo "$(basename "$0") $* [threads $OMP_NUM_THREADS]" >> "$CALLS"
-name=$(basename "$0")_${1}
+name=$(basename "$0")_${1//[^a-z]/_}
 exit "${!name:-0}"
 """
 SLEEPER = """#!/usr/bin/env bash
 trap 'echo "got TERM" >> "$CALLS"; exit 75' TERM
+trap 'echo "got USR1" >> "$CALLS"; exit 75' USR1
 echo "started" >> "$CALLS"
 for _ in $(seq 100); do sleep 0.1; done
 """
@@ -34,7 +35,7 @@ def job(tmp_path):
     folder.mkdir()
     calls = tmp_path / "calls"
     calls.touch()
-    for name in ("medprep", "medtrain", "scontrol", "sbatch"):
+    for name in ("medprep", "medtrain", "scontrol", "sbatch", "srun"):
         (folder / name).write_text(STAND_IN)
         (folder / name).chmod(0o755)
     environment = {
@@ -121,11 +122,18 @@ def test_a_failed_shard_is_not_verified(job):
 
 
 @pytest.mark.parametrize(
-    ("script", "failing"),
-    [("preprocess.sbatch", "medprep_shard"), ("train_ddp.sbatch", "medtrain_ddp")],
+    ("words", "failing"),
+    [
+        (["preprocess.sbatch"], "medprep_shard"),
+        (["train.sbatch", "serial"], "medtrain_serial"),
+        (["train.sbatch", "ddp"], "medtrain_ddp"),
+        (["train.sbatch", "fsdp"], "medtrain_fsdp"),
+        (["train.sbatch", "pipeline"], "medtrain_pipeline"),
+    ],
+    ids=" ".join,
 )
-def test_a_safely_stopped_job_goes_back_into_the_queue(job, script, failing):
-    code, calls, done = job(script, **{failing: "75"})
+def test_a_safely_stopped_job_goes_back_into_the_queue(job, words, failing):
+    code, calls, done = job(*words, **{failing: "75"})
     assert code == 75
     assert calls[-1].startswith("scontrol requeue 77")
     assert "requeueing job 77 (restart 1)" in done.stderr
@@ -138,11 +146,20 @@ def test_restarts_are_bounded(job):
     assert "MAX_RESTARTS" in done.stderr
 
 
-def test_the_warning_signal_reaches_medprep_and_its_answer_is_kept(job):
-    (job.folder / "medprep").write_text(SLEEPER)
+@pytest.mark.parametrize(
+    ("words", "program", "nodes", "as_"),
+    [
+        (["preprocess.sbatch"], "medprep", "1", "TERM"),
+        (["train.sbatch", "fsdp"], "medtrain", "1", "TERM"),
+        (["train.sbatch", "ddp"], "srun", "2", "USR1"),  # at TERM srun kills its tasks
+    ],
+)
+def test_the_warning_reaches_the_program_and_its_answer_is_kept(job, words, program, nodes, as_):
+    (job.folder / program).write_text(SLEEPER)
+    script, *arguments = words
     process = subprocess.Popen(
-        ["bash", str(SLURM / "preprocess.sbatch")],
-        env=job.environment,
+        ["bash", str(SLURM / script), *arguments],
+        env=job.environment | {"SLURM_JOB_NUM_NODES": nodes},
         stderr=subprocess.DEVNULL,
     )
     try:
@@ -153,18 +170,46 @@ def test_the_warning_signal_reaches_medprep_and_its_answer_is_kept(job):
         assert process.wait(timeout=10) == 75
     finally:
         process.kill()
-    assert job.calls.read_text().splitlines()[:2] == ["started", "got TERM"]
+    assert job.calls.read_text().splitlines()[:2] == ["started", f"got {as_}"]
     assert "scontrol requeue 77" in job.calls.read_text()
 
 
-def test_training_starts_one_process_per_gpu_or_as_asked_on_the_cpu(job):
-    job("train_ddp.sbatch", "--epochs", "1", PROCS="2")
-    _, calls, _ = job("train_ddp.sbatch", GPUS="4", SLURM_CPUS_PER_TASK="10")
-    common = "medtrain ddp --recipe glaucoma --data out --out run"
+@pytest.mark.parametrize("verb", ["ddp", "fsdp", "pipeline"])
+def test_training_starts_one_process_per_gpu_or_as_asked_on_the_cpu(job, verb):
+    job("train.sbatch", verb, "--epochs", "1", PROCS="2")
+    _, calls, _ = job("train.sbatch", verb, GPUS="4", SLURM_CPUS_PER_TASK="10")
+    common = f"medtrain {verb} --recipe glaucoma --data out --out run"
     assert calls == [
         f"{common} --procs 2 --threads 2 --resume auto --epochs 1 [threads 1]",
         f"{common} --gpus 4 --threads 2 --resume auto [threads 1]",
     ]
+
+
+def test_several_nodes_are_reached_by_srun_with_a_task_a_process(job):
+    nodes = {"SLURM_JOB_NUM_NODES": "3", "GPUS": "2", "SLURM_CPUS_PER_TASK": "8"}
+    code, calls, _ = job("train.sbatch", "fsdp", "--epochs", "1", **nodes)
+    assert code == 0
+    assert calls == [
+        "srun --nodes=3 --ntasks=6 --ntasks-per-node=2 --cpus-per-task=4 --kill-on-bad-exit=0 "
+        "--wait=120 medtrain fsdp --recipe glaucoma --data out --out run --gpus 2 --threads 4 "
+        "--resume auto --nodes 3 --epochs 1 [threads 1]"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "settings", "said"),
+    [
+        (["dpp"], {}, "serial, ddp, fsdp or pipeline, not 'dpp'"),
+        ([], {}, "serial, ddp, fsdp or pipeline, not ''"),
+        (["--epochs", "1"], {}, "not '--epochs'"),
+        (["serial"], {"PROCS": "2"}, "one process, not 1 x 2"),
+        (["serial"], {"SLURM_JOB_NUM_NODES": "2"}, "one process, not 2 x 1"),
+    ],
+)
+def test_a_wrong_verb_is_refused_before_anything_starts(job, words, settings, said):
+    code, calls, done = job("train.sbatch", *words, **settings)
+    assert (code, calls) == (2, [])
+    assert said in done.stderr
 
 
 def test_a_missing_parameter_is_named(job):

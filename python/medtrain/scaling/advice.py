@@ -93,15 +93,15 @@ def _efficiency(rows: Sequence[Row], fits: Sequence[Amdahl]) -> list[str]:
     lost = 1 - best.efficiency
     limit = _limit(best, fits)
     return [
-        f"{words}: {lost:.0%} of the added time goes to synchronisation and what runs on each "
-        f"process alone{limit}; the cheapest fix is a larger batch per process or "
+        f"{words}: {lost:.0%} of the processes' time goes to synchronisation and to what each of "
+        f"them does alone{limit}; the cheapest fix is a larger batch per process or "
         "train.accumulate, then bf16 where the hardware has it."
     ]
 
 
 def _limit(row: Row, fits: Sequence[Amdahl]) -> str:
     fit = next((f for f in fits if f.series.startswith(f"{row.case.strategy},")), None)
-    if fit is None or fit.limit is None or fit.points < 2:
+    if fit is None or fit.limit is None or fit.limit < 1 or fit.points < 2:
         return ""
     return f" (by Amdahl's law no more than {fit.limit:.1f}x with any number of processes)"
 

@@ -47,16 +47,26 @@ def draw(found: Study, measurements: Sequence[Measurement]) -> Pictures:
 
 _Value = Callable[[Row], float | None]
 _Ideal = Callable[[Row, float], float]
+
+
+def _ideal_rate(row: Row, processes: float) -> float:
+    """The rate of the row's baseline, as often as there are processes."""
+    return row.images_per_s / row.speedup * processes
+
+
 _CURVES: tuple[tuple[str, str, _Value, _Ideal | None], ...] = (
     ("speedup", "speedup", lambda row: row.speedup, lambda _, n: n),
     ("efficiency", "efficiency", lambda row: row.efficiency, lambda _, __: 1.0),
-    ("throughput", "images / s", lambda row: row.images_per_s, lambda r, n: r.images_per_s * n),
+    ("throughput", "images / s", lambda row: row.images_per_s, _ideal_rate),
     ("memory", "peak memory, MiB", lambda r: None if r.memory is None else r.memory / _MIB, None),
 )
 
 
 def _series(rows: Sequence[Row]) -> dict[str, list[Row]]:
-    """Lines by strategy, precision, threads and batch; each begins at its serial baseline."""
+    """Lines by strategy, precision, threads and batch.
+
+    Each begins with one process: its own where that was measured, else its serial baseline.
+    """
     by_baseline = {row.case: row for row in rows if row.case.is_baseline}
     lines: dict[str, list[Row]] = {}
     several = len({row.baseline.batch for row in rows}) > 1
@@ -67,9 +77,15 @@ def _series(rows: Sequence[Row]) -> dict[str, list[Row]]:
         name = f"{series_name(row.case)}{batch}"
         lines.setdefault(name, [by_baseline[row.baseline]]).append(row)
     return {
-        name: sorted(points, key=lambda row: (row.case.processes, not row.case.is_baseline))
+        name: sorted(_from_one_process(points), key=lambda row: row.case.processes)
         for name, points in lines.items()
     }
+
+
+def _from_one_process(points: list[Row]) -> list[Row]:
+    baseline, *own = points
+    has_one = any(row.case.processes == 1 for row in own)
+    return own if has_one else [baseline, *own]
 
 
 def _curve(
@@ -139,7 +155,10 @@ def _losses(pictures: Pictures, measurements: Sequence[Measurement]) -> None:
     )
     for line in lines:
         frame.line(line)
-    note = f"All with a global batch of {min(batches)}: they should agree, but for rounding."
+    note = (
+        f"All with a global batch of {min(batches)}. Dropout and what batch statistics are taken "
+        "over differ between settings; without them only rounding should."
+    )
     pictures.add("losses", frame, lines, note)
 
 

@@ -172,7 +172,8 @@ def _devices(rows: Sequence[Row]) -> list[DeviceRow]:
 
 def series_name(case: Case) -> str:
     """What the points of one line share."""
-    threads = f", {case.threads} threads" if case.device == "cpu" else ""
+    noun = "thread" if case.threads == 1 else "threads"
+    threads = f", {case.threads} {noun}" if case.device == "cpu" else ""
     return f"{case.strategy}, {case.precision}{threads}"
 
 

@@ -82,6 +82,16 @@ def amdahl_text(fit: Amdahl) -> str:
             f"{fit.series}: faster than linear, so Amdahl's law does not apply (serial share "
             f"{share} from {points})"
         )
+    if fit.limit < 1:
+        return (
+            f"{fit.series}: slower with more processes, which Amdahl's law knows nothing of: their "
+            f"own cost grows (serial share {share} from {points})"
+        )
+    if fit.points == 1:
+        return (
+            f"{fit.series}: serial share {share}, from 1 point, which any law would fit: measure "
+            "more numbers of processes before you extrapolate"
+        )
     return (
         f"{fit.series}: serial share {share}, so at most {fit.limit:.1f}x with any number of "
         f"processes (from {points}, error {error} in 1/speedup)"
@@ -128,9 +138,13 @@ def facts(report: Mapping[str, Any]) -> list[tuple[str, str]]:
         (
             "measured",
             f"{work['steps']} optimizer steps after {work['warmup']} of warm-up, "
-            f"{work['repeats']} rounds after one of warm-up, interleaved",
+            f"{_rounds(work['repeats'])} after one of warm-up, interleaved",
         ),
     ]
+
+
+def _rounds(count: int) -> str:
+    return "1 round" if count == 1 else f"{count} rounds"
 
 
 def method() -> str:
