@@ -83,6 +83,8 @@ def test_one_frame_is_decoded_by_its_number(codec):
             np.testing.assert_array_equal(one, pixels[number])
     with pytest.raises(DecodeError, match="no frame 5: the header says 5, counted from 0"):
         medprep.decode_dicom(data, frames=5)
+    with pytest.raises(SpecError, match="first, middle, all or a number from 0, got -1"):
+        medprep.decode_dicom(data, frames=-1)
 
 
 def test_damage_of_another_frame_does_not_matter():

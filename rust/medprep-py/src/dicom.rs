@@ -24,7 +24,7 @@ use crate::wait::wait_detached;
 /// The argument `frames`: the number of one, or a word.
 #[derive(FromPyObject)]
 pub(crate) enum Wanted {
-    One(u32),
+    One(i64),
     Word(String),
 }
 
@@ -35,20 +35,26 @@ impl Default for Wanted {
 }
 
 fn frames_of(py: Python<'_>, wanted: &Wanted) -> PyResult<Frames> {
-    let name = match wanted {
-        Wanted::One(index) => return Ok(Frames::One(*index)),
-        Wanted::Word(name) => name,
+    let found = match wanted {
+        Wanted::One(number) => u32::try_from(*number).ok().map(Frames::One),
+        Wanted::Word(word) => match word.as_str() {
+            "first" => Some(Frames::First),
+            "middle" => Some(Frames::Middle),
+            "all" => Some(Frames::All),
+            "only" => Some(Frames::Only),
+            _ => None,
+        },
     };
-    match name.as_str() {
-        "first" => Ok(Frames::First),
-        "middle" => Ok(Frames::Middle),
-        "all" => Ok(Frames::All),
-        "only" => Ok(Frames::Only),
-        _ => {
-            let message = format!("frames must be first, middle, all or a number, got {name:?}");
-            to_py(py, Err(Error::Spec(message)))
-        }
-    }
+    to_py(
+        py,
+        found.ok_or_else(|| {
+            let got = match wanted {
+                Wanted::One(number) => number.to_string(),
+                Wanted::Word(word) => format!("{word:?}"),
+            };
+            Error::Spec(format!("frames must be first, middle, all or a number from 0, got {got}"))
+        }),
+    )
 }
 
 fn choice_of(window: Option<(f64, f64)>) -> WindowChoice {
@@ -103,7 +109,10 @@ fn to_array<'py, T: Element>(
 
 /// Decodes a DICOM file to 8-bit grey levels through a window: None is the file's own.
 #[pyfunction]
-#[pyo3(signature = (data, window=None, frames=Wanted::default()))]
+#[pyo3(
+    signature = (data, window=None, frames=Wanted::default()),
+    text_signature = "(data, window=None, frames='middle')"
+)]
 pub(crate) fn decode_dicom<'py>(
     py: Python<'py>,
     data: &[u8],
@@ -135,7 +144,10 @@ thread_local! {
 
 /// Decodes one frame, shows it and resizes it by area, in memory that the thread reuses.
 #[pyfunction]
-#[pyo3(signature = (data, height, width, window=None, frames=Wanted::default()))]
+#[pyo3(
+    signature = (data, height, width, window=None, frames=Wanted::default()),
+    text_signature = "(data, height, width, window=None, frames='middle')"
+)]
 pub(crate) fn decode_dicom_resized<'py>(
     py: Python<'py>,
     data: &[u8],
@@ -166,7 +178,10 @@ pub(crate) fn decode_dicom_resized<'py>(
 
 /// Decodes a DICOM file to 16-bit grey levels through a window: None is the file's own.
 #[pyfunction]
-#[pyo3(signature = (data, window=None, frames=Wanted::default()))]
+#[pyo3(
+    signature = (data, window=None, frames=Wanted::default()),
+    text_signature = "(data, window=None, frames='middle')"
+)]
 pub(crate) fn decode_dicom_u16<'py>(
     py: Python<'py>,
     data: &[u8],
@@ -184,7 +199,10 @@ pub(crate) fn decode_dicom_u16<'py>(
 
 /// Decodes a DICOM file to its stored values, in the file's own type.
 #[pyfunction]
-#[pyo3(signature = (data, frames=Wanted::default()))]
+#[pyo3(
+    signature = (data, frames=Wanted::default()),
+    text_signature = "(data, frames='middle')"
+)]
 pub(crate) fn decode_dicom_stored<'py>(
     py: Python<'py>,
     data: &[u8],
