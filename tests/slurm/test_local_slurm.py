@@ -25,7 +25,7 @@ CANNOT_RUN = 77
 # Small nodes: one core and little memory a job, so that jobs run side by side.
 SMALL = ["--cpus-per-task=1", "--mem=600M", "--time=10"]
 
-pytestmark = [pytest.mark.slurm, pytest.mark.slow]
+pytestmark = [pytest.mark.slurm, pytest.mark.slow, pytest.mark.timeout(1200)]
 
 
 @pytest.fixture(scope="module")
