@@ -8,8 +8,8 @@ import time
 from pathlib import Path
 
 import toy
+from scenarios import PRELOAD, TIMEOUT_S
 
-TIMEOUT_S = 240
 
 
 def job_of(folder: Path, out: str, world_size: int, **sets):
@@ -85,7 +85,7 @@ def run_world(world_size: int, folder: Path, out: str, *, polls: int = -1, **set
         return
     # One process imports torch and forks the workers before any thread has started.
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["torch", "timm", "medtrain.run"])
+    context.set_forkserver_preload(PRELOAD)
     processes = [
         context.Process(target=work, args=(rank, world_size, folder, out, polls, sets))
         for rank in range(world_size)

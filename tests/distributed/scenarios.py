@@ -1,4 +1,4 @@
-"""What each world of 1, 2 or 3 processes runs; started with spawn, so importable by name.
+"""What each world of 1, 2 or 3 processes runs; its processes import this file by name.
 
 A run is (strategy, world size). Every world is started once and goes through all scenarios.
 """
@@ -14,7 +14,13 @@ import toy
 
 LABELS = {"train": [0, 1, 1, 0, 1, 1, 1, 0, 1, 1, 1, 0, 1, 1, 1, 1, 0, 1, 1, 1, 1, 0, 1]}
 COUNTS = {"train": 23, "val": 11, "test": 2}  # test: fewer samples than ranks
-TIMEOUT_S = 240
+TIMEOUT_S = 900  # a minute on quiet cores; ends a hang, and no busy machine
+# Imported once, in the process that the others are forked from before any thread has started:
+# five processes would need 20 s of two cores for it.
+PRELOAD = [
+    *("torch", "timm", "medtrain.run", "medtrain.data.loader", "medtrain.strategies.ddp"),
+    *("medtrain.strategies.fsdp", "medtrain.strategies.pipeline"),
+]
 
 SERIAL, DDP2, DDP3 = ("serial", 1), ("ddp", 2), ("ddp", 3)
 FSDP2, FSDP3, PIPELINE2, PIPELINE3 = ("fsdp", 2), ("fsdp", 3), ("pipeline", 2), ("pipeline", 3)
@@ -119,7 +125,8 @@ def train_on(checkpoint: Path, folder: Path, out: Path) -> None:
 
 def start(world_sizes: tuple[int, ...], folder: Path, target=work) -> None:
     """Run `target` in worlds of fresh processes; raises when one fails or hangs."""
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOAD)
     processes = {
         (world_size, rank): context.Process(target=target, args=(rank, world_size, folder))
         for world_size in world_sizes

@@ -12,7 +12,7 @@ import pytest
 import toy
 from test_launch import SETS, TIMEOUT_S, call, children_of, command, environment, wait_for_steps
 
-pytestmark = pytest.mark.distributed
+pytestmark = [pytest.mark.distributed, pytest.mark.timeout(1200)]  # busy machines
 
 
 @pytest.fixture(scope="module")

@@ -28,7 +28,7 @@ ADAMW_LOSSES = 1e-4
 NORMS = 1e-4
 HALF_WEIGHTS = {"bf16": 2e-2, "fp16": 3e-3}
 
-pytestmark = pytest.mark.distributed
+pytestmark = [pytest.mark.distributed, pytest.mark.timeout(1200)]  # busy machines
 
 
 def path_of(folder, name, run):

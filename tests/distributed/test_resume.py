@@ -9,7 +9,7 @@ import pytest
 import resumptions
 import toy
 
-pytestmark = pytest.mark.distributed
+pytestmark = [pytest.mark.distributed, pytest.mark.timeout(1200)]  # busy machines
 
 
 @pytest.fixture(scope="module")

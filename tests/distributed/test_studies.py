@@ -20,7 +20,7 @@ from test_launch import TIMEOUT_S, call, children_of, command, environment, is_a
 
 from medtrain.selftest import compare_runs, make_toy_set, train
 
-pytestmark = [pytest.mark.distributed, pytest.mark.slow]
+pytestmark = [pytest.mark.distributed, pytest.mark.slow, pytest.mark.timeout(1200)]
 
 TINY = ["--set", "model.name=tiny_cnn", "--batch-sizes", "4", "--steps", "5", "--warmup", "1"]
 
