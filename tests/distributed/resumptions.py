@@ -11,7 +11,6 @@ import toy
 from scenarios import PRELOAD, TIMEOUT_S
 
 
-
 def job_of(folder: Path, out: str, world_size: int, **sets):
     from medtrain.config import resolve
     from medtrain.job import Job

@@ -74,16 +74,22 @@ class DataParallelStrategy(SerialStrategy):
         return distributed.sum_over_ranks(tensor)
 
     def _join_without_samples(self, task: Task, model: nn.Module, batch: Batch) -> None:
-        """Bring zero gradients to the collective: one black image, in eval mode, times zero.
+        """Bring zero gradients to the collective, and an empty batch to shared statistics.
 
-        In eval mode it leaves running statistics alone and may be a single image. Statistics
-        over all ranks are themselves collectives, which an empty batch joins with count 0.
+        Statistics over all ranks are themselves collectives, which it joins with count 0.
         """
-        if self._sync_norm:
-            forward = task.forward(model, batch)
-        else:
-            model.eval()
-            forward = task.forward(model, batch.stand_in())
+        if not self._sync_norm:
+            self._pass_without_samples(task, model, batch)
+            return
+        (task.forward(model, batch).objective * 0.0).backward()  # type: ignore[no-untyped-call]
+
+    def _pass_without_samples(self, task: Task, model: nn.Module, batch: Batch) -> None:
+        """One black image, in eval mode, times zero.
+
+        In eval mode it leaves running statistics alone and may be a single image.
+        """
+        model.eval()
+        forward = task.forward(model, batch.stand_in())
         (forward.objective * 0.0).backward()  # type: ignore[no-untyped-call]
         model.train()
 
@@ -135,7 +141,8 @@ class DDPStrategy(DataParallelStrategy):
             # lies decides in which order three and more ranks add it up.
             self._is_laid_out = True
             first = micro_batches[0]
-            self._join_without_samples(task, model, first.without(np.ones(len(first), np.bool_)))
+            # No rank has samples: statistics over all of them would be those of nothing.
+            self._pass_without_samples(task, model, first.without(np.ones(len(first), np.bool_)))
             for parameter in model.parameters():
                 parameter.grad = None
         return super().train_step(task, model, micro_batches, precision)
