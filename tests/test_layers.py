@@ -41,12 +41,16 @@ MEDPREP: Arrows = {
         *("sources", "split", "options", "plan", "allowed", "frames", "privacy", "fast_decode"),
         *("pipeline", "types", "errors", "_core"),
     },
+    "agreement": {
+        *("planning", "sources", "split", "options", "plan", "allowed", "privacy"),
+        *("types", "errors"),
+    },
     # doing it
     "staging": {"sources", "png", "storage", "errors"},
     "report": {"types"},
     "engines": {"kernels", "pipeline", "plan", "report", "types", "errors", "_core"},
     "run": {
-        *("engines", "kernels", "planning", "plan", "options", "privacy", "staging"),
+        *("agreement", "engines", "kernels", "planning", "plan", "options", "privacy", "staging"),
         *("machine", "manifest", "report", "storage", "types", "errors", "_core"),
     },
     # reading it back

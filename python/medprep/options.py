@@ -84,6 +84,11 @@ class DataOptions:
             base = pipeline.preset(self.preset or pipeline.DEFAULT_PRESET)
         return self.overrides.apply(base)
 
+    @property
+    def wanted_shard_bytes(self) -> int | None:
+        """Bytes of a shard; None where a number of samples is asked for instead."""
+        return None if self.shard_samples is not None else self.shard_size or DEFAULT_SHARD_BYTES
+
     def rows_per_shard(self, image: ImageShape) -> int:
         """How many samples fit a shard of the size asked for."""
         if self.shard_samples is not None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from medprep import _core, privacy
+from medprep.agreement import refuse_difference, refuse_new_images
 from medprep.engines import ENGINE_NAMES, Job, Progress, Stop, run_job
 from medprep.errors import MedprepError, NoInputError, StoppedError, UsageError, VerificationError
 from medprep.kernels import KERNEL_NAMES
@@ -30,13 +31,7 @@ from medprep.plan import (
     samples_path,
     write_plan,
 )
-from medprep.planning import (
-    Planned,
-    check_out,
-    make_plan,
-    refuse_difference,
-    refuse_new_images,
-)
+from medprep.planning import Planned, check_out, make_plan
 from medprep.report import EngineResult, ShardReport
 from medprep.staging import readable_root
 from medprep.storage import make_folder, storage_error, write_atomically

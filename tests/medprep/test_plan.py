@@ -7,10 +7,11 @@ import pytest
 from tiny_collections import write_classes, write_table
 
 from medprep import plan as plan_file
+from medprep.agreement import refuse_difference
 from medprep.errors import NoInputError, SpecError, UsageError, VerificationError
 from medprep.options import DataOptions, parse_bytes
 from medprep.pipeline import Overrides
-from medprep.planning import make_plan, refuse_difference
+from medprep.planning import make_plan
 from medprep.run import save
 
 SMALL = Overrides(size=(8, 8))

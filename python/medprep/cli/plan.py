@@ -39,9 +39,10 @@ def plan(
     output: Output,
 ) -> None:
     """Write the plan."""
+    from medprep.agreement import refuse_difference, refuse_new_images
     from medprep.cli.shard_run import describe, plan_json
     from medprep.plan import has_plan, load_plan
-    from medprep.planning import check_out, make_plan, refuse_difference, refuse_new_images
+    from medprep.planning import check_out, make_plan
     from medprep.privacy import nameless_errors
     from medprep.run import RunOptions, refuse_foreign, remove_ours, save
 

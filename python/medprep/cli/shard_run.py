@@ -6,13 +6,14 @@ import signal
 from pathlib import Path
 
 from medprep import _core
+from medprep.agreement import refuse_difference, refuse_new_images
 from medprep.cli.output import Output
 from medprep.cli.progress import Progress
 from medprep.cli.signals import StopSignals
 from medprep.errors import InterruptedRunError, StoppedError
 from medprep.options import DataOptions
 from medprep.plan import Plan, has_plan, load_plan
-from medprep.planning import check_out, make_plan, refuse_difference, refuse_new_images
+from medprep.planning import check_out, make_plan
 from medprep.privacy import nameless_errors
 from medprep.report import ShardReport
 from medprep.run import RunOptions, run_shard
