@@ -60,6 +60,7 @@ def work(rank: int, world_size: int, folder: Path, out: str, polls: int, sets: d
         (folder / f"{out}-error-{rank}").write_text(str(error))
     finally:
         TrainLoader.epoch, SerialStrategy.train_step = epoch_of, train_step
+        seen.close()
 
 
 class StopAfter:
