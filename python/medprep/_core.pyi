@@ -16,6 +16,7 @@ __all__ = [
     "StopFlag",
     "__version__",
     "apply",
+    "apply_to",
     "canonical_spec",
     "check_jpeg",
     "clahe",
@@ -83,6 +84,13 @@ def apply(
     """A whole pipeline on one encoded image; (H, W, C) of its dtype.
 
     frame: the number, from 0, of one of a multi-frame DICOM file.
+    """
+
+def apply_to(image: npt.NDArray[np.uint8], spec_json: str) -> npt.NDArray[np.uint8]:
+    """The steps of a pipeline that follow its resize, as one; (H, W) when grey, else (H, W, 3).
+
+    image: of the shape the resize makes. Raises SpecError for another, and for a specification of
+    another dtype than uint8.
     """
 
 def resize(

@@ -9,7 +9,15 @@ from dicom_files import dicom
 from PIL import Image
 
 import medprep
-from medprep.errors import DecodeError, ImageError, LimitError, StepError, UsageError
+from medprep import _core
+from medprep.errors import (
+    DecodeError,
+    ImageError,
+    LimitError,
+    SpecError,
+    StepError,
+    UsageError,
+)
 from medprep.kernels import make_kernel
 from medprep.pipeline import PipelineSpec
 from medprep.steps import Clahe, Decode, Gamma, Median, Resize, Window
@@ -213,6 +221,35 @@ def test_8_bit_files_are_widened_so_that_black_and_white_stay():
         np.testing.assert_array_equal(
             kernel(INPUTS["8-bit DICOM"])[:, :, 0], 257 * BYTES.astype(int)
         )
+
+
+@pytest.mark.parametrize("channels", ["rgb", "grey"])
+def test_the_steps_after_the_resize_equal_their_functions_one_by_one(channels):
+    spec = PipelineSpec(
+        (
+            Decode(channels=channels),
+            Resize(height=37, width=50),
+            Clahe(),
+            Gamma(gamma=1.2),
+            Median(),
+        )
+    )
+    shape = (37, 50, 3) if channels == "rgb" else (37, 50)
+    image = np.random.default_rng(3).integers(0, 256, shape, dtype=np.uint8)
+    expected = _core.median(_core.gamma(_core.clahe(image), 1.2))
+    for given in (image, np.asfortranarray(image)):
+        np.testing.assert_array_equal(_core.apply_to(given, spec.canonical()), expected)
+    only_resized = PipelineSpec(spec.steps[:2]).canonical()
+    np.testing.assert_array_equal(_core.apply_to(image, only_resized), image)
+
+
+def test_an_image_of_another_shape_than_the_resize_makes_is_refused():
+    spec = PipelineSpec((Decode(), Resize(height=8, width=9), Median()))
+    with pytest.raises(SpecError, match=r"\(8, 9, 3\), got \(9, 8, 3\)"):
+        _core.apply_to(np.zeros((9, 8, 3), np.uint8), spec.canonical())
+    wide = PipelineSpec(spec.steps, "uint16").canonical()
+    with pytest.raises(SpecError, match="dtype uint8"):
+        _core.apply_to(np.zeros((8, 9, 3), np.uint8), wide)
 
 
 def test_an_unknown_kernel_is_refused():

@@ -21,7 +21,9 @@ pub(crate) fn to_image<T: Element + Copy + Default>(
             return Err(PyValueError::new_err(message));
         }
     };
-    let values = array.as_array().iter().copied().collect();
+    let view = array.as_array();
+    // ndarray's `as_slice`: numpy's own also takes Fortran's order for a slice.
+    let values = view.as_slice().map_or_else(|| view.iter().copied().collect(), <[T]>::to_vec);
     Ok(Image::from_vec(height, width, channels, values))
 }
 

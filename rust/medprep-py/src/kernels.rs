@@ -1,5 +1,7 @@
 //! Single images: decoding and every step.
 
+use std::cell::Cell;
+
 use medprep_core::decode::{
     self as decoding, Channels, DecodeOptions, Reduction, decode_reduced_into,
 };
@@ -135,6 +137,28 @@ pub(crate) fn apply<'py>(
             let values = bytes.as_chunks().0.iter().map(|&value| f32::from_le_bytes(value));
             PyArray1::from_iter(py, values).reshape(shape)?.into_any()
         }
+    })
+}
+
+thread_local! {
+    /// Tables and memory of [`apply_to`], which would take as long to make as what they are for.
+    static CHAIN: Cell<Option<Workspace>> = const { Cell::new(None) };
+}
+
+/// Runs the steps after the resize on an image that has been resized, as one.
+#[pyfunction]
+pub(crate) fn apply_to<'py>(
+    py: Python<'py>,
+    image: Input<'py>,
+    spec_json: &str,
+) -> PyResult<Array<'py>> {
+    transform(py, &image, |source, target| {
+        let spec = Spec::from_json(spec_json)?;
+        let mut workspace = CHAIN.take().unwrap_or_default();
+        let seconds = &mut StageSeconds::default();
+        pipeline::apply_to(&spec, source, &mut workspace, target, seconds)?;
+        CHAIN.set(Some(workspace));
+        Ok(())
     })
 }
 

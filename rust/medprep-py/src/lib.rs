@@ -31,8 +31,8 @@ mod _core {
     use super::jobs::{StopFlag, probe_files, run_shards};
     #[pymodule_export]
     use super::kernels::{
-        apply, check_jpeg, clahe, decode, decode_wide, fit, gamma, lab_to_rgb, median, probe,
-        resize, rgb_to_lab,
+        apply, apply_to, check_jpeg, clahe, decode, decode_wide, fit, gamma, lab_to_rgb, median,
+        probe, resize, rgb_to_lab,
     };
     #[pymodule_export]
     use super::shards::{ShardWriter, merge, remove_stale_temps, shard_is_done, verify_shard};

@@ -108,11 +108,9 @@ fn run(
     out: &mut ImageU8,
     seconds: &mut StageSeconds,
 ) -> Result<Decoded> {
-    let mut clock = Instant::now();
     workspace.source = [0, 0];
     let mut decoded = Decoded::default();
     let mut source = Source::new(data, options);
-    let mut chain = ChainSteps::default();
     for step in spec.steps() {
         match *step {
             // A specification has one of each, in this order; the pixels are made together.
@@ -123,28 +121,75 @@ fn run(
                 let target = Target { height, width, mode, interpolation };
                 source.reduce_for([height, width], mode)?;
                 decoded = decode_resized(&source, &target, workspace, out, seconds)?;
-                clock = Instant::now();
             }
-            Step::Clahe { clip_limit, tiles } => chain.clahe = Some((clip_limit, tiles as usize)),
-            Step::Gamma { gamma } => {
-                chain.table = Some(*gamma_table(&mut workspace.gamma, gamma)?.values());
-            }
-            Step::Median { .. } => chain.median = true,
+            Step::Clahe { .. } | Step::Gamma { .. } | Step::Median { .. } => {}
         }
     }
-    // What comes after the resize runs as one: see `PostChain`.
+    let chain = chain_steps(spec, &mut workspace.gamma)?;
     if chain != ChainSteps::default() {
-        std::mem::swap(&mut workspace.resized, out);
-        workspace.chain.apply(&chain, &workspace.resized, out, &mut |part| {
-            let stage = match part {
-                ChainPart::Clahe => Stage::Clahe,
-                ChainPart::Table => Stage::Gamma,
-                ChainPart::Median => Stage::Median,
-            };
-            clock = seconds.lap(stage, clock);
-        })?;
+        let mut resized = std::mem::take(&mut workspace.resized);
+        std::mem::swap(&mut resized, out);
+        let applied = run_chain(&chain, &resized, workspace, out, seconds);
+        workspace.resized = resized;
+        applied?;
     }
     Ok(decoded)
+}
+
+/// Runs the steps of `spec` that follow the resize on an image that has been resized, 8 bits a value.
+///
+/// # Errors
+/// `Spec` unless `image` has the shape [`Spec::output_shape`] and the dtype is uint8; `Step`.
+pub fn apply_to(
+    spec: &Spec,
+    image: &ImageU8,
+    workspace: &mut Workspace,
+    out: &mut ImageU8,
+    seconds: &mut StageSeconds,
+) -> Result<()> {
+    if spec.dtype() != DType::Uint8 {
+        return Err(Error::Spec("images in memory are of dtype uint8".into()));
+    }
+    let (found, wanted) = (image.shape(), spec.output_shape());
+    if found != wanted {
+        return Err(Error::Spec(format!(
+            "the image must have the shape the resize gives it, {wanted:?}, got {found:?}"
+        )));
+    }
+    let chain = chain_steps(spec, &mut workspace.gamma)?;
+    run_chain(&chain, image, workspace, out, seconds)
+}
+
+/// What comes after the resize, which runs as one: see [`PostChain`].
+fn chain_steps(spec: &Spec, cache: &mut Option<(f64, GammaTable)>) -> Result<ChainSteps> {
+    let mut chain = ChainSteps::default();
+    for step in spec.steps() {
+        match *step {
+            Step::Clahe { clip_limit, tiles } => chain.clahe = Some((clip_limit, tiles as usize)),
+            Step::Gamma { gamma } => chain.table = Some(*gamma_table(cache, gamma)?.values()),
+            Step::Median { .. } => chain.median = true,
+            Step::Decode { .. } | Step::Window { .. } | Step::Resize { .. } => {}
+        }
+    }
+    Ok(chain)
+}
+
+fn run_chain(
+    chain: &ChainSteps,
+    image: &ImageU8,
+    workspace: &mut Workspace,
+    out: &mut ImageU8,
+    seconds: &mut StageSeconds,
+) -> Result<()> {
+    let mut clock = Instant::now();
+    workspace.chain.apply(chain, image, out, &mut |part| {
+        let stage = match part {
+            ChainPart::Clahe => Stage::Clahe,
+            ChainPart::Table => Stage::Gamma,
+            ChainPart::Median => Stage::Median,
+        };
+        clock = seconds.lap(stage, clock);
+    })
 }
 
 /// What the resize step asks for.
@@ -272,6 +317,26 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn the_steps_after_the_resize_alone_make_the_same_of_a_resized_image() {
+        let (data, mut workspace) = (jpeg(), Workspace::default());
+        let resize = spec("rgb", "stretch", "area", 40).canonical_json();
+        let after = r#","width":40},{"step":"clahe","clip_limit":2,"tiles":3},{"step":"gamma","gamma":1.2},{"step":"median","size":3}"#;
+        let whole = Spec::from_json(&resize.replace(r#","width":40}"#, after)).unwrap();
+        let resize = Spec::from_json(&resize).unwrap();
+        let (mut out, mut seconds) = (ImageU8::default(), StageSeconds::default());
+        for cpu in Cpu::ALL.into_iter().filter(|cpu| cpu.is_available()) {
+            let (small, _) = cpu.force(|| run(&resize, &data, false, &mut workspace)).unwrap();
+            let (expected, _) = cpu.force(|| run(&whole, &data, false, &mut workspace)).unwrap();
+            assert_ne!(small, expected);
+            cpu.force(|| apply_to(&whole, &small, &mut workspace, &mut out, &mut seconds)).unwrap();
+            assert!(out == expected, "{cpu:?}");
+        }
+        let wrong = ImageU8::from_vec(2, 2, 3, vec![0; 12]);
+        let error = apply_to(&whole, &wrong, &mut workspace, &mut out, &mut seconds).unwrap_err();
+        assert!(error.to_string().contains("(40, 40, 3), got (2, 2, 3)"), "{error}");
     }
 
     #[test]

@@ -12,7 +12,7 @@ mod stage;
 mod step;
 mod wide;
 
-pub use apply::{Workspace, apply, apply_bytes};
+pub use apply::{Workspace, apply, apply_bytes, apply_to};
 pub use show::{ShowScratch, WindowChoice, show, show_into, show_u16_into};
 pub use spec::{DType, Depth, Spec};
 pub use stage::{STAGES, Stage, StageSeconds};
