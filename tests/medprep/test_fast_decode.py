@@ -18,7 +18,7 @@ from medprep.kernels import make_kernel
 from medprep.kernels.python import reduction
 from medprep.manifest import load
 from medprep.pipeline import PipelineSpec, from_json, preset
-from medprep.steps import Decode, Resize
+from medprep.steps import Decode, Resize, Window
 
 
 def jpeg(height, width, *, seed=0, **options):
@@ -91,6 +91,25 @@ def test_the_fingerprint_of_an_exact_pipeline_does_not_know_of_fast():
     assert from_json(quick.to_json()) == quick
     with pytest.raises(SpecError, match="decode fast must be true or false, got 1"):
         Decode(fast=1)
+
+
+def test_a_window_is_applied_to_the_reduced_values_of_a_grey_jpeg():
+    stream = io.BytesIO()
+    Image.open(io.BytesIO(jpeg(130, 170))).convert("L").save(stream, "JPEG")
+    steps = (Window(center=120.0, width=90.0), Resize(height=24, width=31))
+    quick, exact = (PipelineSpec((Decode(fast=fast), *steps)) for fast in (True, False))
+    rust, python = (make_kernel(name, quick)(stream.getvalue()) for name in ("rust", "python"))
+    np.testing.assert_array_equal(rust, python)
+    assert (rust != make_kernel("rust", exact)(stream.getvalue())).any()
+
+
+@pytest.mark.parametrize("dtype", ["uint16", "float32"])
+def test_more_than_8_bits_are_refused(dtype):
+    spec = fast(height=8, width=8)
+    with pytest.raises(SpecError, match=f"with dtype {dtype} leave --fast-decode"):
+        PipelineSpec(spec.steps, dtype)
+    with pytest.raises(SpecError, match=f"decode.fast needs dtype uint8, got {dtype}"):
+        _core.canonical_spec(spec.canonical().replace("uint8", dtype))
 
 
 @pytest.fixture
