@@ -24,12 +24,13 @@ from medprep import _core, machine
 from medprep.errors import MedprepError
 from peers import CHAIN_PEERS
 from rounds import ChainResult, PeerError, measure_chains
+from run_cost import RunCosts, measure_run_costs
 from workloads import WORKLOADS, Workload, describe, find_files
 
 SHORT_IMAGES, FULL_IMAGES = 4, 100  # at most, of each workload; generated: GENERATED_IMAGES
 GENERATED_IMAGES = 8
 SHORT_ROUNDS, FULL_ROUNDS = 3, 9
-SHORT_WORKLOADS = ("JPEG 2480x2048 -> 224", "JPEG 512 -> 224", "PNG 512 -> 224")
+SHORT_WORKLOADS = ("JPEG 2480x2048 -> 224", "JPEG 512 -> 224", "PNG 512 -> 224", "post-chain 224")
 # Of a data set: enough that the start of a run is a small part of it.
 SHORT_DATA_SET_MP, FULL_DATA_SET_MP = 8, 200
 MAX_DATA_SET_IMAGES = 400
@@ -41,7 +42,7 @@ def parse(words: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--data", type=Path, help="folder with fundus-highres, fundus-512, cxr")
     parser.add_argument("--out", type=Path, default=Path("runs/compare"))
-    parser.add_argument("--short", action="store_true", help="three workloads, few images: 1 min")
+    parser.add_argument("--short", action="store_true", help="few workloads, few images: 1 min")
     parser.add_argument("--images", type=int, help="of each workload, at most")
     parser.add_argument("--rounds", type=int, help="measured rounds, after one of warm-up")
     parser.add_argument("--workload", action="append", help="part of a name; may be repeated")
@@ -82,6 +83,7 @@ def run(arguments: argparse.Namespace) -> peer_report.Report:
     threads = arguments.threads or machine.cores().usable
     chains: list[ChainResult] = []
     made: list[DataSetResult] = []
+    costs: list[RunCosts] = []
     with tempfile.TemporaryDirectory(prefix="medprep-compare-input-") as scratch:
         for workload in choose(arguments):
             most = arguments.images or (SHORT_IMAGES if arguments.short else FULL_IMAGES)
@@ -95,19 +97,32 @@ def run(arguments: argparse.Namespace) -> peer_report.Report:
                 measure_chains(workload, files, described, rounds=rounds, core=core, progress=say)
             )
             if workload.in_data_sets and not arguments.no_data_sets:
+                images = data_set_images(described, short=arguments.short)
+                few = max(1, rounds // 3)
                 made.append(
                     measure_data_sets(
                         workload,
                         files,
-                        images=data_set_images(described, short=arguments.short),
+                        images=images,
                         threads=threads,
-                        rounds=max(1, rounds // 3),
+                        rounds=few,
                         is_real=is_real,
                         progress=say,
                     )
                 )
+                costs.append(
+                    measure_run_costs(
+                        workload, files, images=images, rounds=few, is_real=is_real, progress=say
+                    )
+                )
     return peer_report.Report(
-        machine=box, versions=found, rounds=rounds, core=core, chains=chains, data_sets=made
+        machine=box,
+        versions=found,
+        rounds=rounds,
+        core=core,
+        chains=chains,
+        data_sets=made,
+        run_costs=costs,
     )
 
 

@@ -68,9 +68,9 @@ def measure_data_sets(
         wanted.append(Configuration(*DASK, threads))
     with tempfile.TemporaryDirectory(prefix="medprep-compare-") as folder:
         src, template = Path(folder) / "src", Path(folder) / "plan"
-        copies = _repeat(files, src, images)
+        copies = repeat_files(files, src, images)
         template.mkdir()
-        _plan(workload, src, template, len(copies), threads)
+        plan_data_set(workload, src, template, len(copies), threads)
         measured = measure(
             wanted,
             run=_maker(workload, src, copies, _digest(copies)),
@@ -107,7 +107,8 @@ def _maker(
     return run
 
 
-def _plan(workload: Workload, src: Path, out: Path, images: int, threads: int) -> None:
+def plan_data_set(workload: Workload, src: Path, out: Path, images: int, threads: int) -> None:
+    """Write the plan of a data set into OUT, in shards enough for all threads."""
     steps = src.parent / "steps.json"
     steps.write_text(workload.spec.canonical())
     rows = max(1, -(-images // (SHARDS_PER_THREAD * threads)))
@@ -116,7 +117,7 @@ def _plan(workload: Workload, src: Path, out: Path, images: int, threads: int) -
     write_plan(out, planned.plan, planned.samples)
 
 
-def _repeat(files: Sequence[Path], src: Path, images: int) -> list[Path]:
+def repeat_files(files: Sequence[Path], src: Path, images: int) -> list[Path]:
     """Copies of the files, again and again, under names of their own."""
     folder = src / "images"
     folder.mkdir(parents=True)

@@ -77,7 +77,11 @@ def measure_chains(
     baseline or medprep itself fails; another peer that fails is left out by name.
     """
     cap_threads()
-    peers, left_out = chain_peers(workload.image_format)
+    peers, left_out = chain_peers(
+        workload.image_format,
+        has_floor=not workload.is_post_chain,
+        only_opencv=workload.only_opencv,
+    )
     if OPENCV not in [peer.name for peer in peers]:
         raise PeerError(
             "OpenCV is the baseline and is not installed: pip install 'medprep[opencv]'"
@@ -186,7 +190,8 @@ def _worker(peer: Peer, workload: Workload, files: Sequence[Path], core: int):
     # spawn: a forked child would share this process's imports, and their thread pools with them
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
-    arguments = (there, peer.module, workload.spec.canonical(), list(files), core)
+    words = (peer.module, workload.spec.canonical(), workload.is_post_chain)
+    arguments = (there, *words, list(files), core)
     process = context.Process(target=_serve, args=arguments, daemon=True)
     process.start()
     there.close()
@@ -211,12 +216,15 @@ def _answer(pipe: Any, timeout_s: float | None = None) -> Any:
     return value
 
 
-def _serve(pipe: Any, module: str, spec_json: str, files: Sequence[Path], core: int) -> None:
+def _serve(
+    pipe: Any, module: str, spec_json: str, is_post_chain: bool, files: Sequence[Path], core: int
+) -> None:
     """The child: prepare, digest every sample once, then a timed pass for every order."""
     os.sched_setaffinity(0, {core})  # before the peer is imported: libraries count processors then
     try:
         spec = pipeline.from_json(json.loads(spec_json))
-        chain: Chain = import_module(f"peers.{module}").make(recipe_of(spec))
+        recipe = recipe_of(spec, is_post_chain=is_post_chain)
+        chain: Chain = import_module(f"peers.{module}").make(recipe)
         inputs = [chain.prepare(path.read_bytes()) for path in files]
         digests = [_digest(chain.run(data)) for data in inputs]
         pipe.send(("ready", (chain.claims_opencv_pixels, chain.note, digests)))

@@ -22,7 +22,8 @@ class Workload:
 
     folder: under the data folder given by the user. suffixes: of the files taken from there.
     height, width: of generated images, in pixels. in_data_sets: also compared from files to
-    archive.
+    archive. is_post_chain: only what follows the resize is timed. only_opencv: against OpenCV and
+    the bare decoder, not the other peers.
     """
 
     name: str
@@ -32,6 +33,8 @@ class Workload:
     width: int
     spec: PipelineSpec
     in_data_sets: bool = False
+    is_post_chain: bool = False
+    only_opencv: bool = False
 
     @property
     def image_format(self) -> str:
@@ -39,13 +42,33 @@ class Workload:
         return "png" if ".png" in self.suffixes else "jpeg"
 
     @property
+    def timed_pixels(self) -> int | None:
+        """Of one image where the resize has settled it; None where it is the files' own number."""
+        size = self.spec.resize
+        return size.height * size.width if self.is_post_chain else None
+
+    @property
     def is_grey(self) -> bool:
         """Decoded to one channel."""
         return self.spec.decode.channels == "grey"
 
 
-def _fundus(side: int) -> PipelineSpec:
-    return Overrides(size=(side, side)).apply(pipeline.preset("glaucoma"))
+def _fundus(side: int, *, fast: bool = False) -> PipelineSpec:
+    overrides = Overrides(size=(side, side), fast_decode=fast or None)
+    return overrides.apply(pipeline.preset("glaucoma"))
+
+
+def _post_chain(side: int) -> Workload:
+    return Workload(
+        name=f"post-chain {side}",
+        folder="fundus-512",
+        suffixes=(".png",),
+        height=512,
+        width=512,
+        spec=_fundus(side),
+        is_post_chain=True,
+        only_opencv=True,
+    )
 
 
 _CXR = Overrides(size=(416, 416), clahe=(2.0, 8)).apply(pipeline.preset("pneumonia"))
@@ -94,6 +117,17 @@ WORKLOADS = (
         width=512,
         spec=_fundus(224),
         in_data_sets=True,
+    ),
+    _post_chain(224),
+    _post_chain(512),
+    Workload(
+        name="JPEG 2480x2048 -> 224, --fast-decode",
+        folder="fundus-highres",
+        suffixes=_JPEG,
+        height=2048,
+        width=2480,
+        spec=_fundus(224, fast=True),
+        only_opencv=True,
     ),
 )
 

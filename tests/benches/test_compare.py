@@ -17,9 +17,11 @@ from compare import main
 from data_sets import DASK, MEDPREP, RECIPE, DataSetResult, measure_data_sets
 from medprep.bench.arithmetic import Configuration, Measurement, compare
 from medprep.errors import UsageError, VerificationError
+from medprep.pipeline import Overrides
 from medprep.synth import write_dataset
 from peer_report import BEGIN, END, Report, cautions, chain_rows, data_set_rows, markdown
-from rounds import ChainResult, PeerTimes, Worker, check_pixels, compared
+from rounds import ChainResult, PeerTimes, Worker, check_pixels, compared, measure_chains
+from run_cost import FIXED_MIB, MIB, Cost, RunCosts, cost_rows, measure_run_costs
 from workloads import WORKLOADS, describe, find_files
 
 pytest.importorskip("cv2", reason="OpenCV is the baseline of the comparison")
@@ -142,6 +144,18 @@ def test_input_is_described_by_shape_and_bytes_per_pixel(tmp_path):
     total = sum(path.stat().st_size for path in files)
     assert found["bytes_per_pixel"] == total / 96
     assert found["bytes_per_image"] == total / 2
+
+
+def test_costs_are_of_one_thread_and_above_what_a_run_may_hold_anyway():
+    costs = (
+        Cost(threads=1, images=4, cpu_seconds=(2.0, 2.2, 1.9), peak_bytes=(MIB, 2 * MIB, MIB)),
+        Cost(threads=2, images=4, cpu_seconds=(3.0,), peak_bytes=((FIXED_MIB + 6) * MIB,)),
+    )
+    one, two = cost_rows(RunCosts(workload=PNG_512, input=INPUT, costs=costs))
+    assert (one["cpu_ms_per_image"], one["of_one_thread"]) == (500.0, 1.0)
+    assert one["spread"] == pytest.approx(0.15)
+    assert (one["peak_mib"], one["per_thread_mib"]) == (2.0, 0.0)
+    assert (two["of_one_thread"], two["per_thread_mib"]) == (1.5, 3.0)
 
 
 # -- honesty --------------------------------------------------------------------------------------
@@ -270,6 +284,42 @@ def test_the_command_measures_real_peers_and_writes_its_report(tiny, tmp_path):
         "compare.md",
         "compare.png",
     }
+
+
+def test_post_chains_are_compared_with_opencv_alone_on_resized_images(tiny, tmp_path):
+    words = ["--data", str(tiny), "--workload", "post-chain 224", "--rounds", "1"]
+    assert main([*words, "--out", str(tmp_path)]) == 0
+    (made,) = json.loads((tmp_path / "compare.json").read_text())["chains"]
+    opencv, ours = made["rows"]
+    assert (opencv["peer"], ours["peer"], ours["equal"]) == ("OpenCV", "medprep", 3)
+    assert made["left_out"]["Pillow"] == "this line is against OpenCV"
+    pixels = ours["mp_per_s"] * ours["median_seconds"] * 1e6
+    assert pixels == pytest.approx(3 * 224 * 224)
+
+
+def test_a_fast_decode_is_compared_with_an_exact_one_and_claims_no_pixels(tmp_path):
+    whole = next(w for w in WORKLOADS if w.spec.decode.fast)
+    spec = Overrides(size=(24, 24)).apply(whole.spec)
+    small = dataclasses.replace(whole, height=99, width=121, spec=spec)
+    files = find_files(small, None, tmp_path, 2, generated=2)
+    result = measure_chains(small, files, describe(files, is_real=False), rounds=1)
+    rows = {row["peer"]: row for row in chain_rows(result)}
+    assert rows["OpenCV"]["equal"] == 2 and rows["medprep"]["equal"] == 0
+    assert rows["medprep"]["note"] == "decodes at a fraction of the size"
+
+
+def test_the_cost_of_a_run_is_measured_in_a_process_of_its_own(tiny, report):
+    files = find_files(PNG_512, tiny, tiny, 3, generated=3)
+    measured = measure_run_costs(PNG_512, files, images=5, rounds=2, is_real=True)
+    assert [(cost.threads, cost.images) for cost in measured.costs] == [(1, 5), (2, 5)]
+    for cost in measured.costs:
+        assert len(cost.cpu_seconds) == len(cost.peak_bytes) == 2
+        assert min(cost.cpu_seconds) > 0 and min(cost.peak_bytes) > 0
+    page = markdown(dataclasses.replace(report, run_costs=[measured]), None)
+    assert "### PNG 512 -> 224, CPU and memory of `medprep shard`" in page
+    assert "| threads | CPU ms/image | spread | of one thread's | peak MiB |" in page.replace(
+        "  ", " "
+    )
 
 
 def test_images_are_made_up_where_no_folder_has_them(tmp_path):

@@ -30,10 +30,15 @@ class Recipe:
     gamma: float | None
     median: int | None
     spec: PipelineSpec
+    is_post_chain: bool = False
 
 
-def recipe_of(spec: PipelineSpec) -> Recipe:
-    """The recipe of a pipeline that stretches by area, the only kind that is compared."""
+def recipe_of(spec: PipelineSpec, *, is_post_chain: bool = False) -> Recipe:
+    """The recipe of a pipeline that stretches by area, the only kind that is compared.
+
+    is_post_chain: what comes before and the resize itself belong to `prepare`. A fast decode is
+    medprep's own: the others decode exactly.
+    """
     assert (spec.resize.mode, spec.resize.interpolation) == ("stretch", "area")
     clahe = next((step for step in spec.steps if isinstance(step, Clahe)), None)
     return Recipe(
@@ -45,6 +50,7 @@ def recipe_of(spec: PipelineSpec) -> Recipe:
         gamma=next((step.gamma for step in spec.steps if isinstance(step, Gamma)), None),
         median=next((step.size for step in spec.steps if isinstance(step, Median)), None),
         spec=spec,
+        is_post_chain=is_post_chain,
     )
 
 
@@ -163,15 +169,21 @@ CHAIN_PEERS = (
 NOT_WRITTEN = {"DALI's CPU path": "no peer written"}
 
 
-def chain_peers(image_format: str) -> tuple[list[Peer], dict[str, str]]:
+def chain_peers(
+    image_format: str, *, has_floor: bool = True, only_opencv: bool = False
+) -> tuple[list[Peer], dict[str, str]]:
     """The peers to measure on one format, and the others with the reason.
 
-    image_format: `jpeg` or `png`. Floors of another format are neither: they are no peers of it.
+    image_format: `jpeg` or `png`. Floors of another format are neither: they are no peers of it;
+    nor is any where nothing is decoded (has_floor False).
     """
     chosen: list[Peer] = []
     left_out = dict(NOT_WRITTEN)
     for peer in CHAIN_PEERS:
-        if peer.floor not in (None, image_format):
+        if peer.floor not in (None, image_format if has_floor else None):
+            continue
+        if only_opencv and not peer.floor and peer.name not in (OPENCV, MEDPREP):
+            left_out[peer.name] = "this line is against OpenCV"
             continue
         missing = peer.missing()
         if missing is not None:
