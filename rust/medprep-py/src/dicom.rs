@@ -100,10 +100,10 @@ fn shown<T: Copy + Default>(
     Ok((shape, all))
 }
 
-fn to_array<'py, T: Element>(
-    py: Python<'py>,
+fn to_array<T: Element>(
+    py: Python<'_>,
     (shape, values): (Vec<usize>, Vec<T>),
-) -> PyResult<Bound<'py, PyAny>> {
+) -> PyResult<Bound<'_, PyAny>> {
     Ok(values.into_pyarray(py).reshape(shape)?.into_any())
 }
 

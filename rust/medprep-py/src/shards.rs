@@ -24,7 +24,7 @@ impl ShardWriter {
     #[new]
     #[pyo3(signature = (out, shard_json, image_json, *, fingerprint, samples_sha256, id_width,
                         group_width=None, boxes=false, captions=false, private=false, compress="none", force_zip64=false))]
-    #[allow(clippy::too_many_arguments)] // keywords in Python
+    #[allow(clippy::too_many_arguments, clippy::fn_params_excessive_bools)] // keywords in Python
     fn new(
         py: Python<'_>,
         out: &str,

@@ -63,7 +63,7 @@ fn table_bytes(flags: Option<u8>) -> usize {
 /// Decodes the first frame into `out`.
 pub(super) fn decode(
     data: &[u8],
-    header: &Header,
+    header: Header,
     channels: Channels,
     options: &DecodeOptions,
     out: &mut ImageU8,
@@ -75,7 +75,7 @@ pub(super) fn decode(
 
 fn decode_guarded(
     data: &[u8],
-    header: &Header,
+    header: Header,
     channels: Channels,
     limits: &Limits,
     out: &mut ImageU8,

@@ -160,7 +160,7 @@ pub fn decode_reduced_into(
             Ok(Decoded::default())
         }
         Format::Gif => {
-            gif::decode(data, &gif::Header::read(data)?, channels, options, out)?;
+            gif::decode(data, gif::Header::read(data)?, channels, options, out)?;
             Ok(Decoded::default())
         }
         Format::Bmp => {

@@ -43,6 +43,8 @@ impl BoxPlacement {
         let stored = |edge: f64| (edge - skip as f64 + at as f64) as f32;
         let whole = [min, max].map(resized);
         let [low, high] = whole.map(inside);
+        // Clamping gives back the very number or another one.
+        #[allow(clippy::float_cmp, reason = "as said")]
         let is_whole = [low, high] == whole;
         let (first, last) = (stored(low), stored(high));
         (first < last && (is_whole || high - low >= LEAST_SIDE)).then_some((first, last))
@@ -50,6 +52,7 @@ impl BoxPlacement {
 }
 
 #[cfg(test)]
+#[allow(clippy::float_cmp, reason = "edges are exact")]
 mod tests {
     use super::*;
 

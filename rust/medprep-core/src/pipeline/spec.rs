@@ -167,6 +167,9 @@ impl Spec {
     }
 
     /// Where boxes of an image of `source` height and width lie in the stored one.
+    ///
+    /// # Panics
+    /// Never: every specification has a resize.
     pub fn box_placement(&self, source: [usize; 2]) -> BoxPlacement {
         let placement = self.steps.iter().find_map(|step| match *step {
             Step::Resize { height, width, mode, .. } => {
@@ -178,6 +181,9 @@ impl Spec {
     }
 
     /// (height, width, channels) of every stored image.
+    ///
+    /// # Panics
+    /// Never: every specification has a resize.
     pub fn output_shape(&self) -> (usize, usize, usize) {
         let size = self.steps.iter().find_map(|step| match *step {
             Step::Resize { height, width, .. } => Some((height as usize, width as usize)),

@@ -140,8 +140,9 @@ impl Step {
     /// Checks the ranges of the parameters.
     pub(super) fn validate(&self) -> Result<()> {
         match *self {
-            Self::Decode { .. } => Ok(()),
-            Self::Window { mode: Some(_), center: None, width: None } => Ok(()),
+            Self::Decode { .. } | Self::Window { mode: Some(_), center: None, width: None } => {
+                Ok(())
+            }
             Self::Window { mode: None, center: Some(center), width: Some(width) } => {
                 // 0, or far enough from it to be written without an exponent.
                 if center.abs() > CENTER_MOST || center != 0.0 && center.abs() < CENTER_STEP {

@@ -138,20 +138,17 @@ impl<'a> DataSet<'a> {
             });
         }
         let seen = guess(body);
-        let (encoding, transfer_syntax) = match meta.transfer_syntax {
-            Some(uid) => {
-                let stated = Encoding {
-                    explicit: uid != syntax::IMPLICIT_LE,
-                    big_endian: uid == syntax::EXPLICIT_BE,
-                };
-                // Writers that state the wrong one of the uncompressed syntaxes are common.
-                let explicit = seen.map_or(stated.explicit, |seen| seen.explicit);
-                (Encoding { explicit, ..stated }, uid)
-            }
-            None => {
-                let encoding = seen.unwrap_or(Encoding::IMPLICIT_LE);
-                (encoding, syntax::of_encoding(encoding).to_owned())
-            }
+        let (encoding, transfer_syntax) = if let Some(uid) = meta.transfer_syntax {
+            let stated = Encoding {
+                explicit: uid != syntax::IMPLICIT_LE,
+                big_endian: uid == syntax::EXPLICIT_BE,
+            };
+            // Writers that state the wrong one of the uncompressed syntaxes are common.
+            let explicit = seen.map_or(stated.explicit, |seen| seen.explicit);
+            (Encoding { explicit, ..stated }, uid)
+        } else {
+            let encoding = seen.unwrap_or(Encoding::IMPLICIT_LE);
+            (encoding, syntax::of_encoding(encoding).to_owned())
         };
         Ok(Self { data: Cow::Borrowed(data), start: meta.end, encoding, transfer_syntax })
     }

@@ -44,7 +44,9 @@ impl Palette {
             };
             // 8-bit entries to full scale; 16-bit descriptors over 8-bit entries are seen, too.
             if bits <= 8 {
-                entries.iter_mut().for_each(|entry| *entry = (*entry & 0xFF) * 0x0101);
+                for entry in &mut entries {
+                    *entry = (*entry & 0xFF) * 0x0101;
+                }
             }
             channels.push(entries);
         }

@@ -59,8 +59,8 @@ pub(super) fn skip_restart(data: &[u8], at: usize, number: usize) -> Result<usiz
 /// The next bits of clean data at the top of a register.
 pub(super) struct Bits<'a> {
     clean: &'a [u8],
-    bits: u64,
-    /// How many of `bits` count as read, 56..=63 after a refill.
+    register: u64,
+    /// How many of `register` count as read, 56..=63 after a refill.
     count: u32,
     next: usize,
 }
@@ -68,16 +68,16 @@ pub(super) struct Bits<'a> {
 impl<'a> Bits<'a> {
     /// `clean` as [`clean()`] leaves it.
     pub fn new(clean: &'a [u8]) -> Self {
-        Self { clean, bits: 0, count: 0, next: 0 }
+        Self { clean, register: 0, count: 0, next: 0 }
     }
 
     /// Brings the count to at least 56; behind the data it reads zeros.
     #[inline]
     pub fn refill(&mut self) {
         if let Some(bytes) = self.clean.get(self.next..).and_then(|rest| rest.first_chunk::<8>()) {
-            self.bits |= u64::from_be_bytes(*bytes) >> self.count;
+            self.register |= u64::from_be_bytes(*bytes) >> self.count;
             self.next += ((63 - self.count) >> 3) as usize;
-            self.count |= 56;
+            self.count |= 0x38;
         } else {
             // Only behind the slack: `is_past_end` holds from here on.
             self.next = self.clean.len() + 8;
@@ -88,12 +88,12 @@ impl<'a> Bits<'a> {
     /// The register; at least as many bits as the last refill left and not yet skipped.
     #[inline]
     pub fn peek(&self) -> u64 {
-        self.bits
+        self.register
     }
 
     #[inline]
     pub fn skip(&mut self, count: u32) {
-        self.bits <<= count;
+        self.register <<= count;
         self.count -= count;
     }
 

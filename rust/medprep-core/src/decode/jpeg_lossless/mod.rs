@@ -51,7 +51,7 @@ pub(super) fn append<T: Copy + Default>(
         match markers.next()? {
             Marker::Frame(found) => {
                 refuse_too_much(&found, data)?;
-                missing = found.components.clone();
+                missing.clone_from(&found.components);
                 out.resize(start + found.height * found.width * found.components.len(), put(0));
                 frame = Some(found);
             }

@@ -84,7 +84,7 @@ impl<'a> File<'a> {
     }
 
     /// How many directories follow one another from the first; broken links end the count.
-    pub(super) fn pages(&self, first: Directory<'a>) -> u32 {
+    pub(super) fn pages(first: Directory<'a>) -> u32 {
         let (mut pages, mut seen) = (1, vec![first.first]);
         let mut here = first;
         while let Some(next) = here.next() {

@@ -55,6 +55,7 @@ pub(super) enum Photometric {
 
 /// What the first page is.
 #[derive(Debug, Clone)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a field of the file, and all mix")]
 pub(in super::super) struct Header {
     /// Rows as stored.
     pub height: u32,
@@ -95,7 +96,7 @@ impl Header {
             directory
                 .number(tag)
                 .and_then(|side| u32::try_from(side).ok())
-                .filter(|&side| side > 0 && side <= i32::MAX as u32)
+                .filter(|&side| side > 0 && i32::try_from(side).is_ok())
                 .ok_or_else(|| damaged(FORMAT, format!("{name} is missing or out of range")))
         };
         let (height, width) = (side(tag::LENGTH, "ImageLength")?, side(tag::WIDTH, "ImageWidth")?);
@@ -120,7 +121,7 @@ impl Header {
                 directory.number(tag::ORIENTATION).map(|v| u16::try_from(v).unwrap_or(0)),
             ),
             has_icc: directory.has(tag::ICC),
-            pages: file.pages(directory),
+            pages: File::pages(directory),
             is_big_endian: file.is_big_endian,
             compression,
             photometric,

@@ -204,7 +204,7 @@ pub(in super::super) fn resize_whole_ratio<T: Value>(
             for channel in 0..channels {
                 let block = (y * ratio_y..(y + 1) * ratio_y).map(|source_y| {
                     &src.row(source_y)[x * ratio_x * channels + channel..]
-                        [..(ratio_x - 1) * channels + 1]
+                        [..=(ratio_x - 1) * channels]
                 });
                 let sum = T::block_sum(block, channels);
                 out[j * channels + channel] =
