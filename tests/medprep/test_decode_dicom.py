@@ -113,8 +113,14 @@ def test_jpeg_baseline_frames_equal_the_jpeg_decoder() -> None:
     np.testing.assert_array_equal(shown, medprep.decode(buffer.getvalue())[..., 0])
 
 
-def test_a_transfer_syntax_that_is_not_built_in_is_refused_by_name() -> None:
-    data = dicom(ramp("uint8"), syntax=dicom_files.JPEG_2000, fragments=[b"\xff\x4f\xff\x51"])
+@pytest.mark.parametrize("photometric", ["MONOCHROME2", "YBR_RCT"])
+def test_a_transfer_syntax_that_is_not_built_in_is_refused_by_name(photometric) -> None:
+    data = dicom(
+        ramp("uint8"),
+        syntax=dicom_files.JPEG_2000,
+        photometric=photometric,
+        fragments=[b"\xff\x4f\xff\x51"],
+    )
     with pytest.raises(UnsupportedError, match=r"JPEG 2000 Lossless \(1\.2\.840\."):
         medprep.decode_dicom(data)
 

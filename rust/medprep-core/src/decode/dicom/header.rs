@@ -4,6 +4,7 @@ use super::attributes::{self as tags, Attributes};
 use super::error::{decode_error, unsupported};
 use super::look::Look;
 use super::palette::Palette;
+use super::syntax::codec;
 use crate::Result;
 
 /// What the samples of a pixel mean (PS3.3 C.7.6.3.1.2).
@@ -94,7 +95,8 @@ impl Header {
         let a = attributes;
         let bits_allocated = bits(a.required(tags::BITS_ALLOCATED)?);
         let bits_stored = a.integer(tags::BITS_STORED)?.map_or(bits_allocated, bits);
-        let photometric = photometric(a)?;
+        // JPEG 2000 has photometric interpretations of its own: the syntax is what is missing.
+        let photometric = photometric(a).map_err(|e| codec(transfer_syntax).err().unwrap_or(e))?;
         let signed = a.integer(tags::PIXEL_REPRESENTATION)?.unwrap_or(0) == 1;
         let high_bit = a.integer(tags::HIGH_BIT)?.map_or(bits_stored.saturating_sub(1), bits);
         let header = Self {
