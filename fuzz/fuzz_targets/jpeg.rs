@@ -9,7 +9,7 @@
 use libfuzzer_sys::fuzz_target;
 use libjpeg_turbo_rs::{ColorSpace, PixelFormat, decode::pipeline::Decoder};
 use medprep_core::decode::jpeg_sequential::{Options, Refusal, Scratch, decode_into};
-use medprep_core::decode::{Channels, DecodeOptions, Limits, decode};
+use medprep_core::decode::{Channels, DecodeOptions, Limits, Reduction, decode};
 use medprep_core::{Cpu, ImageU8};
 
 /// Small enough for thousands of files a second.
