@@ -211,7 +211,8 @@ def decode(
     if format_ not in ("JPEG", "PNG"):
         # OpenCV's other decoders take damaged files by another rule, some not at all; of sound ones
         # the core's pixels are theirs (tests/parity).
-        return _core.decode_wide(data, channels) if deep else _core.decode(data, channels)
+        is_deep = deep and int(header["bit_depth"]) == 16
+        return _core.decode_wide(data, channels) if is_deep else _core.decode(data, channels)
     if format_ == "JPEG":
         # OpenCV repairs damage silently (before 5.0 even a missing half, with grey).
         _core.check_jpeg(data, channels)
