@@ -133,10 +133,14 @@ def controller_log(cluster: dict[str, str], lines: int = 40) -> str:
 
 
 def is_held(start: str) -> bool:
-    """True when the job is to start in ten seconds or later, or nobody knows when."""
-    if start == "Unknown":
-        return True
-    return datetime.fromisoformat(start) > datetime.now() + timedelta(seconds=10)
+    """True when the job may start in ten seconds or later (`EligibleTime`).
+
+    Its `StartTime` is unknown while the scheduler has not looked yet: lifting the hold then would
+    put the start off again and again.
+    """
+    return start != "Unknown" and datetime.fromisoformat(start) > datetime.now() + timedelta(
+        seconds=10
+    )
 
 
 def is_completed_after_requeue(job: str, cluster: dict[str, str]) -> bool:
@@ -149,7 +153,7 @@ def is_completed_after_requeue(job: str, cluster: dict[str, str]) -> bool:
     state = facts["JobState"]
     ended = ("FAILED", "CANCELLED", "TIMEOUT", "OUT_OF_MEMORY", "NODE_FAIL")
     assert state not in ended, f"{state}\n{controller_log(cluster)}"
-    if state == "PENDING" and is_held(facts["StartTime"]):
+    if state == "PENDING" and is_held(facts["EligibleTime"]):
         # May come too late, when the job has just started; that is as good.
         lift = ["scontrol", "update", f"JobId={job}", "StartTime=now+3"]
         subprocess.run(lift, env=cluster, capture_output=True, check=False)
