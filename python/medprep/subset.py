@@ -46,7 +46,8 @@ def select(items: Sequence[SourceItem], n: int, *, seed: int, balance: bool) -> 
 
     Every split and class keeps its share (`balance`: classes get equal numbers within a split, as
     far as they have them). Without groups the count is exact; groups are taken whole, and as many
-    as bring the counts closest. Raises UsageError unless 1 <= n <= len(items).
+    as bring the counts closest. Raises UsageError unless 1 <= n <= len(items), and when n is too
+    small for any group.
     """
     if not 1 <= n <= len(items):
         raise UsageError(f"--n must be in 1..{len(items)} (the samples that SRC has), got {n}")
@@ -56,6 +57,11 @@ def select(items: Sequence[SourceItem], n: int, *, seed: int, balance: bool) -> 
         chosen = _whole_groups(items, quotas, seed)
     else:
         chosen = _singles(items, quotas, seed)
+    if not chosen:
+        raise UsageError(
+            f"--n {n}: no whole group (patient, lesion, article) is as small as that",
+            hint="ask for more, or --group-by none",
+        )
     return [item for item in items if item.path in chosen]
 
 

@@ -63,6 +63,12 @@ def test_groups_are_taken_whole_and_the_count_is_near() -> None:
     assert abs(len(chosen) - 200) <= 6
 
 
+def test_a_count_below_every_group_is_refused_with_what_to_do() -> None:
+    items = _items(12, classes=("a",), group_of=lambda n: f"patient {n // 6}")
+    with pytest.raises(UsageError, match=r"--n 1: no whole group.*--group-by none"):
+        select(items, 1, seed=0, balance=False)
+
+
 def test_the_choice_depends_on_the_seed_and_not_on_the_order() -> None:
     items = _items(300, group_of=lambda n: f"g{n % 100}")
     shuffled = list(items)

@@ -59,7 +59,7 @@ def plan(
             refuse_foreign(out)
             planned = make_plan(src, out, data, threads=RunOptions(threads=threads).num_threads)
             for note in planned.notes:
-                output.warn(note)
+                output.say(note)
             save(out, planned, data)
             made = planned.plan
     output.result(f"plan: {describe(made)}, {out}", plan_json(made, out))

@@ -52,7 +52,7 @@ def dry_run_shard(src: Path, out: Path, data: DataOptions, run: RunOptions, outp
             refuse_new_images(made, src, out, key_file=data.key_file)
         planned = make_plan(src, out, data, threads=run.num_threads, keep_key=False)
     for note in planned.notes:
-        output.warn(note)
+        output.say(note)
     output.result(
         f"dry run: {describe(planned.plan)}", {**plan_json(planned.plan, out), "dry_run": True}
     )

@@ -58,7 +58,7 @@ def subset(
         out, listing, chosen, wanted=n, options={"n": n, "seed": seed, "balance": balance}
     )
     for note in listing.notes:
-        output.warn(note.line(private=listing.patients))
+        output.say(note.line(private=listing.patients))
     groups = "" if report.groups is None else f" of {report.groups:,} groups"
     output.result(
         f"{report.samples:,} of {report.of:,} samples{groups}, linked in {report.out}",
