@@ -104,7 +104,7 @@ MEDTRAIN: Arrows = {
     # strategies know the Task protocol (tasks.base) and no task by name: see the test below
     # data: only `order.cut`, the rule by which a batch is cut into micro-batches
     "strategies": {
-        *("config", "data", "distributed", "files", "precision", "tasks", "types", "errors"),
+        *("config", "data", "distributed", "precision", "tasks", "types", "errors"),
     },
     "data": {"config", "seed", "types", "errors"},
     "models": {"config", "errors", "types"},
@@ -132,10 +132,14 @@ MEDTRAIN: Arrows = {
     "environment": {"assembly", "dataset", "job", "machine", "types"},
     "resume": {"checkpoint", "config", "dataset", "job", "errors"},
     "results": {"data", "files", "records", "types"},
+    "saving": {
+        *("assembly", "checkpoint", "config", "dataset", "distributed", "machine", "progress"),
+        *("statistics", "strategies", "errors", "types"),
+    },
     "session": {
         *("assembly", "boundary", "checkpoint", "dataset", "distributed", "environment"),
-        *("errors", "evaluation", "files", "guard", "job", "journal", "loop", "machine"),
-        *("memory", "progress", "ranks", "records", "results", "resume", "seed", "statistics"),
+        *("errors", "evaluation", "files", "guard", "job", "journal", "loop"),
+        *("memory", "progress", "ranks", "records", "results", "resume", "saving", "seed"),
         *("stop", "strategies", "types"),
     },
     "run": {

@@ -2,10 +2,11 @@
 
 RUN/checkpoints/{last,previous,best}/ hold model.safetensors, optimizer.safetensors and
 state.json, and where a run has them average.safetensors (the running mean of the weights) and
-ranks.safetensors (each rank's own normalisation statistics). A checkpoint is written under a
-temporary name, forced to the disk and renamed; `last` becomes `previous` first, so one valid
-copy always survives. state.json carries the SHA-256 of the tensor files and of itself, and all
-are verified on loading.
+ranks.safetensors (each rank's own normalisation statistics). Where every process writes its own
+part, the folders shards/ and average-shards/ stand for the first two and for the mean. A checkpoint
+is written under a temporary name, forced to the disk and renamed; `last` becomes `previous` first,
+so one valid copy always survives. state.json carries the SHA-256 of the tensor files and of itself,
+and all are verified on loading.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,26 +31,62 @@ from medtrain.types import JsonObject
 FOLDER = "checkpoints"
 MODEL, OPTIMIZER, STATE = "model.safetensors", "optimizer.safetensors", "state.json"
 AVERAGE, RANKS = "average.safetensors", "ranks.safetensors"
+SHARDS, AVERAGE_SHARDS = "shards", "average-shards"
 SCHEMA = 1
 _SEAL = "sha256"
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A verified checkpoint: its folder, the JSON of its state, and its tensors.
+    """A verified checkpoint: its folder and the JSON of its state.
 
-    more: the tensors of further files, by file name; empty for files it does not have.
+    Its tensors are read when they are asked for, as whole ones, also from the parts that several
+    processes have written; where these read them themselves, from the folders `shards` and
+    `average_shards`, no process needs the whole. None where there is no such folder.
     """
 
     path: Path
     state: JsonObject
-    tensors: TrainingState
-    more: Mapping[str, Tensors]
+
+    @property
+    def shards(self) -> Path | None:
+        """The parts of model and optimizer."""
+        return self.path / SHARDS if _is_sharded(self.state) else None
+
+    @property
+    def average_shards(self) -> Path | None:
+        """The parts of the averaged weights."""
+        return self.path / AVERAGE_SHARDS if _is_sharded(self.state, AVERAGE_SHARDS) else None
+
+    @property
+    def tensors(self) -> TrainingState:
+        """Model and optimizer."""
+        if self.shards is not None:
+            return _consolidate(self.shards)
+        return TrainingState(self._read(MODEL), self._read(OPTIMIZER))
+
+    @property
+    def average(self) -> Tensors:
+        """The averaged weights; empty where there are none."""
+        if self.average_shards is not None:
+            return _consolidate(self.average_shards).model
+        return self._read(AVERAGE)
+
+    @property
+    def ranks(self) -> Tensors:
+        """Each rank's own normalisation statistics; empty where there are none."""
+        return self._read(RANKS)
 
     @property
     def weights(self) -> Tensors:
         """What is evaluated and used: the averaged weights where there are any."""
-        return self.more.get(AVERAGE, {}) or self.tensors.model
+        return self.average or self.tensors.model
+
+    def _read(self, name: str) -> Tensors:
+        try:
+            return load_file(self.path / name) if name in self.state["files"] else {}
+        except (SafetensorError, OSError) as error:
+            raise CheckpointError(f"{self.path / name}: cannot read: {error}") from None
 
 
 class CheckpointStore:
@@ -62,6 +100,8 @@ class CheckpointStore:
         self, run: Path, *, keep_last: int = 2, keep_best: int = 1, is_higher_better: bool = False
     ) -> None:
         self.folder = run / FOLDER
+        # Every rank must know this name without being told.
+        self.staging = self.folder / ".last.tmp-parts"
         self._keep_last = keep_last
         self._keep_best = keep_best
         self._sign = 1 if is_higher_better else -1
@@ -77,7 +117,7 @@ class CheckpointStore:
 
     def save(
         self,
-        tensors: TrainingState,
+        tensors: TrainingState | None,
         state: JsonObject,
         *,
         best: bool,
@@ -85,14 +125,18 @@ class CheckpointStore:
     ) -> None:
         """Write `last`, and a copy of it as `best`; raises StorageError when that fails.
 
+        tensors: None where all ranks have written their parts below `staging`.
         more: further files of tensors; empty ones are not written. The folder keeps the modes of
         the user's umask: groups on shared storage can read it.
         """
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self._remove_leftovers()
-            temporary = files.temporary_sibling(self.folder / "last")
-            _write(temporary, tensors, {k: v for k, v in (more or {}).items() if v}, state)
+        with self._storage("save a checkpoint"):
+            temporary = self.staging
+            if tensors is not None:
+                self.begin_staging()
+            whole = {} if tensors is None else {MODEL: tensors.model, OPTIMIZER: tensors.optimizer}
+            further = {name: content for name, content in (more or {}).items() if content}
+            _write(temporary, whole | further)
+            _seal_folder(temporary, state)
             last = self.folder / "last"
             # One more is kept until the new one is in its place.
             self._make_room("last", "previous", max(2, self._keep_last))
@@ -103,13 +147,32 @@ class CheckpointStore:
             place = 1 if best else self._place_among_best(state)
             if place is not None:
                 self._copy_to_best(last, place)
-        except (OSError, SafetensorError) as error:
-            reason = getattr(error, "strerror", None) or str(error)
-            raise StorageError(
-                f"{self.folder}: cannot save a checkpoint: {reason}",
-                path=str(self.folder),
-                hint="the checkpoint before it is still whole",
-            ) from None
+
+    def begin_staging(self, *parts: str) -> None:
+        """Make `staging` anew, with the empty folders `parts`; raises StorageError."""
+        with self._storage("save a checkpoint"):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._remove_leftovers()
+            self.staging.mkdir()
+            for name in parts:
+                (self.staging / name).mkdir()
+
+    def consolidate(self, name: str) -> None:
+        """Make whole tensors of the parts in `name`, in its place; others stay as they are.
+
+        state.json names what counts and is replaced at once: killed before or after, the
+        checkpoint is whole. Raises StorageError and CheckpointError.
+        """
+        path = self.folder / name
+        saved = load(path) if _is_sharded(load_state(path)) else None
+        with self._storage(f"put the parts of {name} together"):
+            if saved is not None:
+                model, optimizer = saved.tensors
+                average = {AVERAGE: saved.average} if saved.average_shards else {}
+                _write(path, {MODEL: model, OPTIMIZER: optimizer, **average})
+                _seal_folder(path, saved.state, without=(SHARDS, AVERAGE_SHARDS))
+            for parts in (SHARDS, AVERAGE_SHARDS):
+                shutil.rmtree(path / parts, ignore_errors=True)
 
     def load_newest(self, warn: Callable[[str], None]) -> Checkpoint:
         """`last`, or `previous` when `last` is torn; `warn` is told why.
@@ -147,6 +210,18 @@ class CheckpointStore:
         elif place := self._place_among_best(newest.state):
             self._copy_to_best(newest.path, place)
 
+    @contextmanager
+    def _storage(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, SafetensorError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            raise StorageError(
+                f"{self.folder}: cannot {what}: {reason}",
+                path=str(self.folder),
+                hint="the checkpoint before it is still whole",
+            ) from None
+
     def _newest_first(self) -> list[Path]:
         numbered = _numbered("previous", len(list(self.folder.glob("previous*"))) + 1)
         return [p for p in (self.folder / n for n in ("last", *numbered)) if p.exists()]
@@ -179,9 +254,7 @@ class CheckpointStore:
         # A copy, not a link: `best` must not change with what is saved later.
         temporary = files.temporary_sibling(self.folder / "best")
         shutil.copytree(source, temporary)
-        for file in temporary.iterdir():
-            files.sync(file)
-        files.sync(temporary)
+        _sync_all(temporary)
         old = files.temporary_sibling(self.folder / "best")
         paths = self._best_paths()[place - 1 :]
         gap = _gap(paths)
@@ -214,14 +287,10 @@ def find(path: Path) -> Path:
 def load(path: Path) -> Checkpoint:
     """Read and verify one checkpoint; raises CheckpointError with what is wrong in which file."""
     state = load_state(path)
-    more = [name for name in (AVERAGE, RANKS) if name in state["files"]]
-    for name in (MODEL, OPTIMIZER, *more):
+    needed = () if _is_sharded(state) else (MODEL, OPTIMIZER)
+    for name in dict.fromkeys((*needed, *state["files"])):
         _verify(path / name, state["files"].get(name, {}))
-    try:
-        tensors = TrainingState(load_file(path / MODEL), load_file(path / OPTIMIZER))
-        return Checkpoint(path, state, tensors, {name: load_file(path / name) for name in more})
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path}: cannot read the tensors: {error}") from None
+    return Checkpoint(path, state)
 
 
 def load_state(path: Path) -> JsonObject:
@@ -240,22 +309,39 @@ def load_state(path: Path) -> JsonObject:
     return state
 
 
-def _write(
-    folder: Path, tensors: TrainingState, more: Mapping[str, Tensors], state: JsonObject
-) -> None:
-    folder.mkdir()
-    contents = {MODEL: tensors.model, OPTIMIZER: tensors.optimizer, **more}
+def _write(folder: Path, contents: Mapping[str, Tensors]) -> None:
     for name, content in contents.items():
         save_file(content, folder / name)
         # safetensors makes its files private to the owner; give them the folder's modes.
         (folder / name).chmod(folder.stat().st_mode & 0o666)
+
+
+def _seal_folder(folder: Path, state: JsonObject, *, without: Sequence[str] = ()) -> None:
+    """Name all tensor files with their SHA-256 in state.json, but for folders that are to go."""
+    _sync_all(folder)
+    paths = sorted(folder.rglob("*.safetensors"))
+    names = {path.relative_to(folder).as_posix(): path for path in paths}
+    kept = {name: path for name, path in names.items() if name.split("/")[0] not in without}
     named = {**state, "schema": SCHEMA, "files": {}}
-    named["files"] = {name: _fingerprint(folder / name) for name in contents}
+    named["files"] = {name: _fingerprint(path) for name, path in kept.items()}
     named[_SEAL] = _seal(named)
-    (folder / STATE).write_text(json.dumps(named, indent=1, allow_nan=False), encoding="utf-8")
-    for file in folder.iterdir():
-        files.sync(file)
-    files.sync(folder)
+    files.write_json(folder / STATE, named)
+
+
+def _sync_all(folder: Path) -> None:
+    for path in (*folder.rglob("*"), folder):
+        files.sync(path)
+
+
+def _is_sharded(state: JsonObject, folder: str = SHARDS) -> bool:
+    return any(name.startswith(f"{folder}/") for name in state["files"])
+
+
+def _consolidate(folder: Path) -> TrainingState:
+    # Imported here: it takes a second that only sharded checkpoints need.
+    from medtrain.strategies.sharded import consolidate
+
+    return consolidate(folder)
 
 
 def _numbered(name: str, count: int) -> list[str]:

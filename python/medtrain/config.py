@@ -194,6 +194,7 @@ class FsdpConfig:
     cpu_offload: bool = False  # parameters, gradients and optimizer state live in CPU memory
     activation_checkpointing: bool = False  # recompute each block instead of storing it
     reshard_after_forward: bool = True  # free gathered parameters until backward needs them
+    sharded_checkpoint: bool = True  # every process writes its part; false: the first one all
 
 
 @dataclass(frozen=True, kw_only=True)

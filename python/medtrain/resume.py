@@ -30,6 +30,7 @@ _FREE_ON_RESUME = (
     "fsdp.activation_checkpointing",
     "fsdp.cpu_offload",
     "fsdp.reshard_after_forward",
+    "fsdp.sharded_checkpoint",
     "metrics.positive_class",
     "model.channels_last",
     "model.weights",

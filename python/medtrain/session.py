@@ -9,11 +9,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from medtrain import distributed, environment, files, machine, memory, records
-from medtrain import statistics as norm_statistics
+from medtrain import distributed, environment, files, memory, records
 from medtrain.assembly import assemble, evaluation_loader, strategy_of
 from medtrain.boundary import Boundary
-from medtrain.checkpoint import AVERAGE, RANKS, Checkpoint, CheckpointStore
+from medtrain.checkpoint import CheckpointStore
 from medtrain.dataset import DataSet
 from medtrain.errors import OutOfMemoryError
 from medtrain.evaluation import evaluate
@@ -26,9 +25,9 @@ from medtrain.progress import Progress, is_higher_better
 from medtrain.ranks import describe_ranks
 from medtrain.results import write_results
 from medtrain.resume import check_same, find_checkpoint
+from medtrain.saving import Saver
 from medtrain.seed import StepRandomness
 from medtrain.stop import StopFlag
-from medtrain.strategies.base import TrainingState
 from medtrain.strategies.memory import memory_of_ranks
 from medtrain.types import Evaluation, JsonObject
 
@@ -56,7 +55,7 @@ class Session:
             keep_best=job.config.checkpoint.keep_best,
             is_higher_better=is_higher_better(job.config.train.monitor),
         )
-        self._statistics = self._all_statistics()
+        self._saver = Saver(self._parts, self._store, job.config, data)
         self._at = Progress()
 
     def train(self, stop: StopFlag) -> tuple[JsonObject, int]:
@@ -65,7 +64,7 @@ class Session:
         self._announce(at)
         if self._job.resume not in ("auto", "never"):
             # Another run's weights are where this one starts: its first best ones.
-            self._save(at, True)
+            self._saver.save(at, True)
         try:
             signal = fit(self._loop_parts(stop), at)
         except Exception as error:
@@ -99,7 +98,7 @@ class Session:
                 journal=self._journal,
                 every_steps=config.checkpoint.every_steps,
                 every_minutes=config.checkpoint.every_minutes,
-                save=self._save,
+                save=self._saver.save,
             ),
             guard=Guard(
                 model=parts.model,
@@ -117,7 +116,7 @@ class Session:
                 patience=config.train.patience,
                 max_steps=config.train.max_steps,
             ),
-            agree_statistics=self._agree_statistics,
+            agree_statistics=self._saver.agree_statistics,
             validate=partial(self._evaluate, "val", intervals=False),
         )
 
@@ -147,7 +146,7 @@ class Session:
                 store.clear()
             return Progress()
         check_same(checkpoint, self._config, self._data)
-        at = self._load(checkpoint)
+        at = self._saver.load(checkpoint)
         if job.resume != "auto":
             at.best_value, at.best_epoch = None, at.epoch
         elif self._run is not None:
@@ -155,22 +154,6 @@ class Session:
         if self._run is not None:
             records.rewind(self._run / records.FILE_NAME, at.step)
         self._journal.say(f"resumed from {checkpoint.path}: epoch {at.epoch}, step {at.step}")
-        return at
-
-    def _load(self, checkpoint: Checkpoint) -> Progress:
-        parts, state = self._parts, checkpoint.state
-        average = checkpoint.more.get(AVERAGE)
-        if average is not None:
-            parts.strategy.load_state(parts.model, None, TrainingState(average, {}))
-            parts.average.restart()
-            parts.average.load_state(state["average"])
-        parts.strategy.load_state(parts.model, parts.optimizer, checkpoint.tensors)
-        own = checkpoint.more.get(RANKS, {})
-        norm_statistics.take_own(parts.strategy, self._statistics, own)
-        at = Progress.from_json(state["progress"])
-        epochs_done = at.epoch + at.position / len(parts.loader)
-        parts.schedule.load_state(state["schedule"], epochs_done=epochs_done)
-        parts.precision.load_state(state["precision"])
         return at
 
     def _announce(self, at: Progress) -> None:
@@ -203,50 +186,6 @@ class Session:
             self._journal.corrupt(self._at, name, split.ids(np.array(left_out)).tolist())
         return found
 
-    def _all_statistics(self) -> norm_statistics.Statistics:
-        """Normalisation statistics of the model and of the averaged one, where they lie."""
-        model, average = self._parts.model, self._parts.average
-        live = {name: b for name, b in model.named_buffers() if b.is_floating_point()}
-        means = average.statistics(model)
-        return live | {f"average/{name}": mean for name, mean in means.items()}
-
-    def _agree_statistics(self) -> None:
-        """Make them the same on all ranks, the averaged ones too."""
-        parts = self._parts
-        parts.strategy.agree_statistics(parts.model)
-        if parts.average.is_kept:
-            with parts.average.applied():
-                parts.strategy.agree_statistics(parts.model)
-
-    def _save(self, now: Progress, best: bool) -> None:
-        """Write what the ranks agree on; they themselves go on with their own statistics."""
-        parts = self._parts
-        own = norm_statistics.copies(self._statistics)
-        ranks = norm_statistics.of_all_ranks(parts.strategy, own) if now.position else {}
-        self._agree_statistics()
-        tensors = parts.strategy.state(parts.model, parts.optimizer)
-        average = {}
-        if parts.average.is_kept:
-            with parts.average.applied():
-                average = parts.strategy.state(parts.model, parts.optimizer).model
-        norm_statistics.put_back(self._statistics, own)
-        if self._run is not None:
-            more = {AVERAGE: average, RANKS: ranks}
-            self._store.save(tensors, self._state(now), best=best, more=more)
-        distributed.barrier()
-
-    def _state(self, at: Progress) -> JsonObject:
-        return {
-            "progress": at.to_json(),
-            "schedule": self._parts.schedule.state(),
-            "precision": self._parts.precision.state(),
-            "average": self._parts.average.state(),
-            "random": {"seed": self._config.seed, "drawn_from": "seed, epoch, step and sample"},
-            "config": self._config.to_dict(),
-            "data": self._data.state(),
-            "versions": machine.versions(),
-        }
-
     def _result(self, at: Progress) -> JsonObject:
         parts, strategy = self._parts, self._parts.strategy
         needed = memory_of_ranks(parts.model, parts.optimizer, strategy.device)
@@ -274,12 +213,9 @@ class Session:
     def _finish(self, at: Progress, result: JsonObject) -> None:
         """Evaluate the best weights and write the results; fills in `val` and `test`."""
         parts = self._parts
-        ended_with = parts.strategy.state(parts.model, parts.optimizer).model
+        ended_with = parts.strategy.state(parts.model, None).model
         self._journal.event("ranks", ranks=describe_ranks(parts.strategy, ended_with))
-        best = self._store.load_best()
-        weights = TrainingState(best.weights, {})
-        self._parts.strategy.load_state(self._parts.model, None, weights)
-        self._parts.average.restart()
+        self._saver.finish()
         results = {name: self._evaluate(name, intervals=True) for name in ("val", "test")}
         found = {name: value for name, value in results.items() if value is not None}
         if self._run is not None:

@@ -23,6 +23,8 @@ import scenarios
 from safetensors.torch import load_file
 from scenarios import DDP2, DDP3, EVERY, FSDP2, FSDP3, PIPELINE2, PIPELINE3, SERIAL, TWO
 
+from medtrain import checkpoint
+
 WEIGHTS = 2e-6
 ADAMW_LOSSES = 1e-4
 NORMS = 1e-4
@@ -244,5 +246,19 @@ def test_sharded_checkpoint_consolidates_into_the_whole_tensors(checks):
     assert checks["consolidated_model"] == checks["consolidated_slots"] == 0.0
 
 
-def test_altered_sharded_checkpoint_is_refused(checks):
-    assert "altered, its SHA-256 does not match" in checks["altered"]
+def test_every_rank_writes_a_part_and_all_are_told_when_one_cannot(checks):
+    assert checks["part_files"] == checks["world_size"]
+    last = checks["world_size"] - 1
+    assert len(checks["unwritable"]) == checks["world_size"]
+    for said in checks["unwritable"]:
+        assert "cannot write a part of the checkpoint: " in said and f"rank {last}: " in said
+
+
+@pytest.mark.parametrize(("name", "run"), [("averaged", FSDP2), ("group", FSDP3)], ids=str)
+@pytest.mark.parametrize("which", ["last", "best"])
+def test_finished_sharded_run_has_whole_tensors_and_no_parts(runs, name, run, which):
+    folder = path_of(runs, name, run) / "checkpoints" / which
+    expected = {"state.json", "model.safetensors", "optimizer.safetensors"}
+    expected |= {"average.safetensors"} if name == "averaged" else set()
+    assert {path.relative_to(folder).as_posix() for path in folder.rglob("*")} == expected
+    checkpoint.load(folder)  # verifies

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import torch
@@ -24,11 +25,27 @@ class TrainingState(NamedTuple):
     optimizer: Tensors
 
 
+class Shards(Protocol):
+    """How processes that hold parts of tensors save and load these, each its own.
+
+    All ranks call both; errors are raised on all of them.
+    """
+
+    def save(self, folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer | None) -> None:
+        """Write into an empty folder that all ranks see; without an optimizer the model only."""
+        ...
+
+    def load(self, folder: Path, model: nn.Module, optimizer: torch.optim.Optimizer | None) -> None:
+        """Take up what `save` wrote, on any number of ranks."""
+        ...
+
+
 class Strategy(Protocol):
     """Where the model and the samples are.
 
     data_rank, data_degree: this process among those that read different samples; strategies that
     split the model over processes have fewer data ranks than processes.
+    shards: None where checkpoints are made of whole tensors.
     """
 
     name: str
@@ -37,6 +54,7 @@ class Strategy(Protocol):
     world_size: int
     data_rank: int
     data_degree: int
+    shards: Shards | None
 
     def details(self) -> JsonObject:
         """How it is set, for `environment.json` and the reports; after `prepare`."""
@@ -78,8 +96,11 @@ class Strategy(Protocol):
         """The largest flag of any rank: 0 only when all ranks say 0."""
         ...
 
-    def state(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> TrainingState:
-        """Whole tensors for a checkpoint; all ranks call it, rank 0's result is saved."""
+    def state(self, model: nn.Module, optimizer: torch.optim.Optimizer | None) -> TrainingState:
+        """Whole tensors for a checkpoint; all ranks call it, rank 0's result is saved.
+
+        Without an optimizer those of the model only.
+        """
         ...
 
     def load_state(

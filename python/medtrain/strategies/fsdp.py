@@ -28,6 +28,7 @@ from medtrain.strategies import state as tensor_state
 from medtrain.strategies.base import Chain, TrainingState
 from medtrain.strategies.ddp import DataParallelStrategy
 from medtrain.strategies.recompute import recompute_in_backward
+from medtrain.strategies.sharded import FsdpShards, reshard
 from medtrain.tasks.base import Task
 from medtrain.types import Batch, JsonObject, Piece, Rows
 
@@ -62,6 +63,7 @@ class FSDPStrategy(DataParallelStrategy):
     ) -> None:
         super().__init__(device, channels_last=channels_last, sync_norm=sync_norm)
         self._options = options or FsdpConfig()
+        self.shards = FsdpShards() if self._options.sharded_checkpoint else None
         self._pieces = blocks
         self._groups = 0
         self._mesh = init_device_mesh(device.type, (self.world_size,))
@@ -107,19 +109,19 @@ class FSDPStrategy(DataParallelStrategy):
         rows = super().evaluation_step(task, model, mine, precision)
         # No backward pass frees what this one gathered, and the weights may be others (the
         # averaged ones) when it is used again.
-        _reshard(model)
+        reshard(model)
         return task.no_rows() if batch is None else rows
 
-    def state(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> TrainingState:
+    def state(self, model: nn.Module, optimizer: torch.optim.Optimizer | None) -> TrainingState:
         """Whole tensors, gathered one after the other, on every rank's CPU."""
-        _reshard(model)
+        reshard(model)
         return tensor_state.collect(model, optimizer, whole=_whole)
 
     def load_state(
         self, model: nn.Module, optimizer: torch.optim.Optimizer | None, state: TrainingState
     ) -> None:
         """Each rank takes its shard of the whole tensors."""
-        _reshard(model)
+        reshard(model)
         tensor_state.restore(model, optimizer, state)
 
     def _blocks(self, model: nn.Module) -> list[nn.Module]:
@@ -172,13 +174,6 @@ def _has_more_than_norms(module: nn.Module) -> bool:
 def _whole(tensor: torch.Tensor) -> torch.Tensor:
     full = getattr(tensor, "full_tensor", None)
     return tensor if full is None else full()
-
-
-def _reshard(model: nn.Module) -> None:
-    """Free what an evaluation has left gathered: parameters are shards again."""
-    for module in model.modules():
-        if isinstance(module, FSDPModule):
-            module.reshard()
 
 
 def _black_image(shape: list[int], device: torch.device) -> Batch:

@@ -21,7 +21,7 @@ from medtrain.config import PipelineConfig
 from medtrain.data.order import cut
 from medtrain.precision import Precision
 from medtrain.strategies import state as tensor_state
-from medtrain.strategies.base import Chain, TrainingState
+from medtrain.strategies.base import Chain, Shards, TrainingState
 from medtrain.strategies.partition import cut_into_stages
 from medtrain.strategies.stage import Padded, Stage, pad
 from medtrain.tasks.base import Forward, Task
@@ -54,6 +54,7 @@ class PipelineStrategy:
         self.world_size = distributed.world_size()
         self.data_rank = 0
         self.data_degree = 1
+        self.shards: Shards | None = None
         self._chain = chain
         self._sample = sample
         self._options = options or PipelineConfig()
@@ -167,7 +168,7 @@ class PipelineStrategy:
         """The largest flag of any rank."""
         return distributed.max_over_ranks(flag)
 
-    def state(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> TrainingState:
+    def state(self, model: nn.Module, optimizer: torch.optim.Optimizer | None) -> TrainingState:
         """The whole model, put together from all stages, on every rank."""
         mine = tensor_state.collect(model, optimizer)
         return TrainingState(

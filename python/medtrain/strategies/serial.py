@@ -10,7 +10,7 @@ from torch import nn
 
 from medtrain.precision import Precision
 from medtrain.strategies import state as plain_state
-from medtrain.strategies.base import TrainingState
+from medtrain.strategies.base import Shards, TrainingState
 from medtrain.tasks.base import Task
 from medtrain.types import Batch, JsonObject, Rows, StepOutput
 
@@ -26,6 +26,7 @@ class SerialStrategy:
         self.world_size = 1
         self.data_rank = 0
         self.data_degree = 1
+        self.shards: Shards | None = None
         self._format = torch.channels_last if channels_last else torch.preserve_format
 
     def details(self) -> JsonObject:
@@ -82,7 +83,7 @@ class SerialStrategy:
         """The flag itself."""
         return flag
 
-    def state(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> TrainingState:
+    def state(self, model: nn.Module, optimizer: torch.optim.Optimizer | None) -> TrainingState:
         """Copies on the CPU."""
         return plain_state.collect(self._plain(model), optimizer)
 

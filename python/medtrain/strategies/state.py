@@ -18,7 +18,7 @@ def _as_it_is(tensor: torch.Tensor) -> torch.Tensor:
 
 def collect(
     module: nn.Module,
-    optimizer: torch.optim.Optimizer,
+    optimizer: torch.optim.Optimizer | None,
     whole: Callable[[torch.Tensor], torch.Tensor] = _as_it_is,
 ) -> TrainingState:
     """Copy everything to the CPU; copies, because `state_dict` shares memory with the model.
@@ -26,7 +26,8 @@ def collect(
     whole: makes a whole tensor of a sharded one; a collective, called in the same order on all
     ranks.
     """
-    slots = {name: _copy(whole(value)) for name, value in optimizer_slots(module, optimizer)}
+    remembered = () if optimizer is None else optimizer_slots(module, optimizer)
+    slots = {name: _copy(whole(value)) for name, value in remembered}
     return TrainingState({k: _copy(whole(v)) for k, v in module.state_dict().items()}, slots)
 
 
