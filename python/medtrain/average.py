@@ -27,7 +27,7 @@ class WeightAverage:
         ]
         named += [(n, b) for n, b in model.named_buffers() if b.is_floating_point()]
         self._names = [name for name, _ in named] if decay else []
-        self._live = [tensor.detach() for _, tensor in named] if decay else []
+        self._live = [_held_here(tensor.detach()) for _, tensor in named] if decay else []
         self._mean = [tensor.clone() for tensor in self._live]
 
     @property
@@ -76,3 +76,9 @@ class WeightAverage:
             held = live.clone()
             live.copy_(mean)
             mean.copy_(held)
+
+
+def _held_here(tensor: torch.Tensor) -> torch.Tensor:
+    """This rank's part of a sharded tensor, in place: torch mixes no plain ones with those."""
+    to_local = getattr(tensor, "to_local", None)
+    return tensor if to_local is None else to_local()

@@ -11,7 +11,7 @@ import toy
 from scenarios import PRELOAD, TIMEOUT_S
 
 
-def job_of(folder: Path, out: str, world_size: int, **sets):
+def job_of(folder: Path, out: str, world_size: int, strategy: str, **sets):
     from medtrain.config import resolve
     from medtrain.job import Job
 
@@ -21,12 +21,14 @@ def job_of(folder: Path, out: str, world_size: int, **sets):
         config=resolve("classify", sets=texts),
         data=folder / "shards",
         out=folder / out,
-        strategy="serial" if world_size == 1 else "ddp",
+        strategy="serial" if world_size == 1 else strategy,
         verbosity=-1,
     )
 
 
-def work(rank: int, world_size: int, folder: Path, out: str, polls: int, sets: dict) -> None:
+def work(
+    rank: int, world_size: int, folder: Path, out: str, strategy: str, polls: int, sets: dict
+) -> None:
     """Train until polled `polls` times (-1: to the end); note which samples were trained on."""
     from medtrain import run
     from medtrain.data import TrainLoader
@@ -53,9 +55,8 @@ def work(rank: int, world_size: int, folder: Path, out: str, polls: int, sets: d
     meeting = f"file://{folder}/meet-{out}-{world_size}-{polls}"
     world = World(rank, rank, world_size, world_size, "alone")
     try:
-        run.train(
-            job_of(folder, out, world_size, **sets), world, StopAfter(polls), init_method=meeting
-        )
+        job = job_of(folder, out, world_size, strategy, **sets)
+        run.train(job, world, StopAfter(polls), init_method=meeting)
     except MedprepError as error:
         (folder / f"{out}-error-{rank}").write_text(str(error))
     finally:
@@ -77,17 +78,19 @@ class StopAfter:
         return 15 if self._left < 0 else 0
 
 
-def run_world(world_size: int, folder: Path, out: str, *, polls: int = -1, **sets) -> None:
+def run_world(
+    world_size: int, folder: Path, out: str, *, strategy: str = "ddp", polls: int = -1, **sets
+) -> None:
     """Run one world of fresh processes; raises when one fails or hangs."""
     begin = time.monotonic()
     if world_size == 1:
-        work(0, 1, folder, out, polls, sets)
+        work(0, 1, folder, out, strategy, polls, sets)
         return
     # One process imports torch and forks the workers before any thread has started.
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOAD)
     processes = [
-        context.Process(target=work, args=(rank, world_size, folder, out, polls, sets))
+        context.Process(target=work, args=(rank, world_size, folder, out, strategy, polls, sets))
         for rank in range(world_size)
     ]
     for process in processes:

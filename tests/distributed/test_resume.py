@@ -9,6 +9,8 @@ import pytest
 import resumptions
 import toy
 
+from medtrain import records
+
 pytestmark = [pytest.mark.distributed, pytest.mark.timeout(1200)]  # busy machines
 
 
@@ -64,6 +66,39 @@ def test_every_sample_is_visited_once_when_the_number_of_processes_changes(folde
     resumptions.run_world(3, folder, "changing", polls=2, **sets)
     resumptions.run_world(1, folder, "changing", **sets)
     counts = seen(folder, "changing")
+    assert set(counts) == {0, 1}
+    for epoch in counts.values():
+        assert epoch == Counter(range(29))
+
+
+def test_fsdp_goes_on_from_the_parts_before_an_altered_one_to_the_same_bits(folder):
+    sets = {"train.epochs": 1, "train.ema_decay": 0.9, "checkpoint.every_steps": 1}
+    resumptions.run_world(2, folder, "whole-fsdp", strategy="fsdp", **sets)
+    resumptions.run_world(2, folder, "stopped-fsdp", strategy="fsdp", polls=4, **sets)
+    last = folder / "stopped-fsdp" / "checkpoints" / "last"
+    assert {"shards", "average-shards"} <= {path.name for path in last.iterdir()}
+    assert len(list((last / "shards").iterdir())) == 2 and not (last / "model.safetensors").exists()
+    toy.flip_bit(sorted((last / "shards").iterdir())[1])
+    resumptions.run_world(2, folder, "stopped-fsdp", strategy="fsdp", **sets)
+    steps = [
+        e["step"]
+        for e in records.read(folder / "stopped-fsdp" / "records.jsonl")
+        if e["event"] == "start"
+    ]
+    assert steps == [0, 3]  # the fourth was altered
+    assert files_of(folder, "stopped-fsdp") == files_of(folder, "whole-fsdp")
+    metrics = [
+        (folder / f"{out}-fsdp" / "metrics.json").read_text() for out in ("whole", "stopped")
+    ]
+    assert metrics[0] == metrics[1]
+
+
+def test_parts_are_read_by_more_processes_and_by_one_alone(folder):
+    sets = {"train.epochs": 2, "train.ema_decay": 0.9}
+    resumptions.run_world(2, folder, "parts", strategy="fsdp", polls=3, **sets)
+    resumptions.run_world(3, folder, "parts", strategy="fsdp", polls=2, **sets)
+    resumptions.run_world(1, folder, "parts", **sets)
+    counts = seen(folder, "parts")
     assert set(counts) == {0, 1}
     for epoch in counts.values():
         assert epoch == Counter(range(29))

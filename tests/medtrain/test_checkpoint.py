@@ -4,6 +4,7 @@ import stat
 
 import pytest
 import torch
+from toy import flip_bit
 
 from medtrain import checkpoint
 from medtrain.checkpoint import CheckpointStore
@@ -23,12 +24,6 @@ def store(tmp_path):
     return store
 
 
-def flip_a_bit(path, at):
-    data = bytearray(path.read_bytes())
-    data[at] ^= 4
-    path.write_bytes(data)
-
-
 def test_what_is_saved_is_loaded(store):
     found = store.load_newest(pytest.fail)
     assert found.state["epoch"] == 2
@@ -43,7 +38,7 @@ def test_best_is_a_copy_that_later_saves_leave_alone(store):
 
 
 def test_flipped_payload_bit_is_refused_and_the_previous_one_used(store):
-    flip_a_bit(store.folder / "last" / checkpoint.MODEL, -1)
+    flip_bit(store.folder / "last" / checkpoint.MODEL)
     warnings = []
     assert store.load_newest(warnings.append).state["epoch"] == 1
     assert "model.safetensors: altered, its SHA-256 does not match" in warnings[0]
@@ -74,7 +69,7 @@ def test_edited_state_is_refused(store):
 
 def test_no_trusted_checkpoint_ends_the_run_with_exit_code_4(store):
     for name in ("last", "previous"):
-        flip_a_bit(store.folder / name / checkpoint.MODEL, -1)
+        flip_bit(store.folder / name / checkpoint.MODEL)
     with pytest.raises(CheckpointError, match="no checkpoint can be trusted") as caught:
         store.load_newest(lambda _: None)
     assert caught.value.exit_code == 4
@@ -155,7 +150,7 @@ def test_torn_checkpoints_are_passed_over_to_the_last_one_kept(tmp_path):
     for epoch in range(1, 4):
         store.save(tensors(float(epoch)), progress(epoch), best=False)
     for name in ("last", "previous"):
-        flip_a_bit(store.folder / name / checkpoint.MODEL, -1)
+        flip_bit(store.folder / name / checkpoint.MODEL)
     warnings = []
     assert store.load_newest(warnings.append).state["progress"]["epoch"] == 1
     assert len(warnings) == 2
@@ -199,6 +194,73 @@ def test_further_files_are_hashed_and_loaded(tmp_path):
     store.save(tensors(1.0), {}, best=True, more={checkpoint.AVERAGE: mean, checkpoint.RANKS: {}})
     found = store.load_best()
     assert found.weights["w"].sum() == 0 and found.ranks == {}
-    flip_a_bit(store.folder / "best" / checkpoint.AVERAGE, -1)
+    flip_bit(store.folder / "best" / checkpoint.AVERAGE)
     with pytest.raises(CheckpointError, match=r"average.safetensors: altered"):
         store.load_best()
+
+
+# -- parts that every process writes --------------------------------------------------------------
+
+
+@pytest.fixture
+def parts(tmp_path):
+    """A store of two checkpoints in parts, here written by one process without a group."""
+    from medtrain.strategies.sharded import FsdpShards
+
+    store = CheckpointStore(tmp_path / "run")
+    for epoch in (1, 2):
+        model = torch.nn.Linear(3, 2)
+        torch.nn.init.constant_(model.weight, float(epoch))
+        store.begin_staging(checkpoint.SHARDS, checkpoint.AVERAGE_SHARDS)
+        with pytest.warns(UserWarning, match="single process"):
+            FsdpShards().save(store.staging / checkpoint.SHARDS, model, None)
+        ranks = {checkpoint.RANKS: {"mean": torch.ones(2, 3)}}
+        store.save(None, {"epoch": epoch}, best=epoch == 1, more=ranks)
+    return store
+
+
+def a_part(store):
+    (part,) = (store.folder / "last" / checkpoint.SHARDS).iterdir()
+    return part
+
+
+def test_parts_are_read_as_whole_tensors_without_a_process_group(parts):
+    found = parts.load_newest(pytest.fail)
+    assert found.state["epoch"] == 2 and found.average == {}
+    assert torch.equal(found.weights["weight"], torch.full((2, 3), 2.0))
+    assert found.ranks["mean"].shape == (2, 3)
+    assert parts.load_best().weights["weight"].max() == 1.0
+
+
+def test_flipped_bit_of_a_part_is_refused_and_the_previous_one_used(parts):
+    flip_bit(a_part(parts))
+    warnings = []
+    assert parts.load_newest(warnings.append).state["epoch"] == 1
+    assert "model-00001-of-00001.safetensors: altered, its SHA-256" in warnings[0]
+
+
+def test_missing_and_torn_parts_are_refused(parts):
+    part = a_part(parts)
+    size = part.stat().st_size
+    os.truncate(part, size - 5)
+    with pytest.raises(CheckpointError, match=f"torn, {size - 5} bytes instead of {size}"):
+        checkpoint.load(part.parents[1])
+    part.unlink()
+    with pytest.raises(CheckpointError, match=r"safetensors: missing"):
+        checkpoint.load(part.parents[1])
+
+
+def test_putting_parts_together_can_be_killed_and_done_again(parts, monkeypatch):
+    def die(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(checkpoint, "_seal_folder", die)
+        parts.consolidate("last")
+    assert parts.load_newest(pytest.fail).shards is not None
+    parts.consolidate("last")
+    found = parts.load_newest(pytest.fail)
+    assert found.shards is None and found.state["epoch"] == 2
+    assert torch.equal(found.weights["weight"], torch.full((2, 3), 2.0))
+    names = {checkpoint.MODEL, checkpoint.OPTIMIZER, checkpoint.RANKS, checkpoint.STATE}
+    assert {path.name for path in found.path.rglob("*")} == names

@@ -117,6 +117,13 @@ def flip_pixel(out: Path, split: str, row: int, *, shard_samples=16):
     path.write_bytes(data)
 
 
+def flip_bit(path: Path, at: int = -1):
+    """Change one bit of a file in place."""
+    data = bytearray(path.read_bytes())
+    data[at] ^= 4
+    path.write_bytes(data)
+
+
 SMALL = {
     "model.name": "tiny_cnn",
     "train.epochs": 2,

@@ -6,6 +6,7 @@ or read. That a folder is whole and unaltered is the business of `checkpoint`, w
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -68,7 +69,9 @@ class FsdpShards:
 
 def consolidate(folder: Path) -> TrainingState:
     """Whole tensors in one process, without a process group: what a normal checkpoint holds."""
-    with _told_in_one_line(folder, "read"):
+    with _told_in_one_line(folder, "read"), warnings.catch_warnings():
+        # It warns of doing what `no_dist` asks for.
+        warnings.filterwarnings("ignore", "torch.distributed is disabled", UserWarning)
         whole: Tensors = {
             name: torch.empty(stored.size, dtype=stored.properties.dtype)
             for name, stored in _stored(folder).items()
