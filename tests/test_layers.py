@@ -109,6 +109,7 @@ MEDTRAIN: Arrows = {
     "data": {"config", "seed", "types", "errors"},
     "models": {"config", "errors", "types"},
     "optim": {"config", "types"},
+    "compiled": {"config", "errors"},
     "checkpoint": {"strategies", "files", "types", "errors"},
     # what several ranks have to do with one another beside the strategy's own step
     "settle": {"data", "strategies", "errors"},
@@ -126,8 +127,8 @@ MEDTRAIN: Arrows = {
     # a run: what it is made of, where it goes on from, what it leaves
     "dataset": {"config", "data", "metrics", "errors", "types"},
     "assembly": {
-        *("average", "config", "data", "dataset", "metrics", "models", "optim"),
-        *("precision", "seed", "strategies", "tasks"),
+        *("average", "compiled", "config", "data", "dataset", "metrics", "models"),
+        *("optim", "precision", "seed", "strategies", "tasks"),
     },
     "environment": {"assembly", "dataset", "job", "machine", "types"},
     "resume": {"checkpoint", "config", "dataset", "job", "errors"},

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from medtrain.average import WeightAverage
+from medtrain.compiled import compile_in_place
 from medtrain.config import Config
 from medtrain.data import Augment, EvaluationLoader, Inputs, Normalise, Split, TrainLoader
 from medtrain.dataset import DataSet
@@ -61,10 +62,8 @@ def assemble(config: Config, data: DataSet, strategy: Strategy) -> Assembly:
         in_channels=data.manifest.image.channels,
     )
     parameters = count_parameters(plain)
-    if config.train.compile:
-        # In place, so that the names of the weights stay those of the plain model.
-        plain.compile()
     model = strategy.prepare(plain)
+    compile_in_place(config.train, plain, model, strategy.device)
     task = build_task(config, data, strategy.device)
     optimizer = build_optimizer(config.optim, model)
     loader = train_loader(config, data, strategy)

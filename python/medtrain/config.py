@@ -27,6 +27,7 @@ PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 PIPELINE_SCHEDULES = ("gpipe", "1f1b", "naive")
 SCHEDULES = ("cosine", "step", "one-cycle", "none")
 CLASS_WEIGHTS = ("inverse", "none")
+COMPILE_BACKENDS = ("inductor", "aot_eager", "eager")
 ON_CORRUPT = ("fail", "skip")
 CHECK_ROWS = ("never", "first", "always")
 MONITORS = ("loss", "accuracy", "auroc", "f1", "sensitivity", "specificity")
@@ -136,6 +137,7 @@ class TrainConfig:
     label_smoothing: float = 0.0  # share of the target that is spread over all classes
     ema_decay: float = 0.0  # evaluate a running mean of the weights; 0: the weights themselves
     compile: bool = False  # torch.compile; the same numbers up to rounding
+    compile_backend: str = "inductor"  # fast code; eager, aot_eager: traces only, to find faults
     max_steps: int = 0  # optimizer steps of the whole run; 0: as many as the epochs have
     validate: bool = True  # False: no evaluation at all, for measurements of speed
     max_bad_steps: int = 10  # steps in a row with NaN or infinity before giving up; 0: never
@@ -160,6 +162,7 @@ class TrainConfig:
         _one_of("train.class_weights", self.class_weights, CLASS_WEIGHTS)
         _one_of("train.monitor", self.monitor, MONITORS)
         _one_of("train.precision", self.precision, PRECISIONS)
+        _one_of("train.compile_backend", self.compile_backend, COMPILE_BACKENDS)
 
 
 @dataclass(frozen=True, kw_only=True)

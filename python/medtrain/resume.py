@@ -40,6 +40,7 @@ _FREE_ON_RESUME = (
     "pipeline.schedule",
     "train.accumulate",
     "train.compile",
+    "train.compile_backend",
     "train.deterministic",
     "train.epochs",
     "train.log_every",

@@ -64,6 +64,12 @@ SCENARIOS = {
     "offloaded": ({"fsdp.cpu_offload": True}, (FSDP2,), {}),
     "bf16": ({"train.precision": "bf16"}, TWO, {}),
     "fp16": ({"train.precision": "fp16"}, TWO, {}),
+    # The first epoch only: tracing takes seconds.
+    "compiled": (
+        {"train.compile": True, "train.compile_backend": "aot_eager", "train.max_steps": 4},
+        (DDP2, PIPELINE2),
+        {},
+    ),
     # No training: the serial run's weights, evaluated in every world.
     "evaluate": ({}, EVERY, {}),
 }

@@ -127,6 +127,13 @@ def test_options_of_ddp_train_the_same_weights(runs):
     assert largest_difference(one, other) < WEIGHTS
 
 
+@pytest.mark.parametrize(("name", "run"), pairs("compiled"), ids=str)
+def test_compiled_strategies_train_the_same_weights(runs, name, run):
+    """Of a pipeline the stages are compiled: the whole model is never called."""
+    eager = path_of(runs, "group", SERIAL) / "checkpoints/previous/model.safetensors"
+    assert largest_difference(load_file(eager), weights(runs, name, run)) < WEIGHTS
+
+
 @pytest.mark.parametrize(("name", "run"), pairs("synced"), ids=str)
 def test_statistics_over_all_ranks_equal_the_plain_serial_run(runs, name, run):
     """Running statistics included, and one rank without samples in the last batch."""
