@@ -122,7 +122,7 @@ class Float16(Float32):
         self._device_type = device.type
         self._agree = agree
         self.loss_scale = _FIRST_SCALE
-        self.overflowed = False
+        self._finite = torch.ones((), dtype=torch.bool)
         self._good_steps = 0
         self.caution = _caution(self.name, torch.float16, device)
 
@@ -135,17 +135,19 @@ class Float16(Float32):
         return loss * self.loss_scale
 
     def unscale(self, optimizer: torch.optim.Optimizer) -> None:
-        """Divide the gradients by the scale, and agree whether any of them overflowed."""
-        gradients = _local_gradients(optimizer)
-        finite = torch.ones((), dtype=torch.bool, device=self._device_type)
-        for gradient in gradients:
-            gradient.mul_(1.0 / self.loss_scale)
-            finite &= torch.isfinite(gradient).all().to(finite.device)
-        self.overflowed = bool(self._agree(int(not finite)))
+        """Divide the gradients by the scale, and look whether any of them overflowed.
+
+        Nobody waits for the answer here: a GPU goes on with clipping.
+        """
+        gradients = [gradient for gradient in _local_gradients(optimizer) if gradient.numel()]
+        if gradients:  # a rank may hold none of a small sharded model
+            torch._foreach_mul_(gradients, 1.0 / self.loss_scale)
+            largest = torch.stack(torch._foreach_norm(gradients, float("inf")))
+            self._finite = torch.isfinite(largest).all()
 
     def step(self, optimizer: torch.optim.Optimizer) -> bool:
-        """One optimizer step, or none after an overflow; then the next scale."""
-        if self.overflowed:
+        """One optimizer step, or none after an overflow on any rank; then the next scale."""
+        if self._agree(int(not self._finite)):
             self.loss_scale *= _BACKOFF
             self._good_steps = 0
             return False
