@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from medtrain.average import WeightAverage
 from medtrain.compiled import compile_in_place
@@ -27,13 +28,15 @@ _CLASS_WEIGHTS = {"inverse": inverse_frequency, "none": equal_weights}
 class Assembly:
     """The parts of one rank.
 
-    parameters: of the whole model. weights: which file they started from, for people to read.
+    parameters: of the whole model. takes_batch_statistics: some of its layers normalise over
+    the images they see together. weights: which file they started from, for people to read.
     """
 
     strategy: Strategy
     precision: Precision
     model: nn.Module
     parameters: int
+    takes_batch_statistics: bool
     weights: object
     task: Classify
     optimizer: torch.optim.Optimizer
@@ -62,6 +65,8 @@ def assemble(config: Config, data: DataSet, strategy: Strategy) -> Assembly:
         in_channels=data.manifest.image.channels,
     )
     parameters = count_parameters(plain)
+    # Before a strategy has made a stage or wrappers of it.
+    takes_batch_statistics = any(isinstance(module, _BatchNorm) for module in plain.modules())
     model = strategy.prepare(plain)
     compile_in_place(config.train, plain, model, strategy.device)
     task = build_task(config, data, strategy.device)
@@ -72,6 +77,7 @@ def assemble(config: Config, data: DataSet, strategy: Strategy) -> Assembly:
         precision=precision,
         model=model,
         parameters=parameters,
+        takes_batch_statistics=takes_batch_statistics,
         weights=weights,
         task=task,
         optimizer=optimizer,

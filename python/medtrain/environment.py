@@ -24,6 +24,7 @@ def describe(job: Job, data: DataSet, parts: Assembly) -> JsonObject:
         "nodes": job.nodes,
         "threads": torch.get_num_threads(),
         "global_batch": parts.loader.global_batch,
+        "batch_statistics": batch_statistics(job, parts),
         "parameters": parts.parameters,
         "dataset": {
             "digest": data.manifest.digest,
@@ -35,3 +36,18 @@ def describe(job: Job, data: DataSet, parts: Assembly) -> JsonObject:
         "git_commit": machine.git_commit(),
         "command": list(job.command),
     }
+
+
+def batch_statistics(job: Job, parts: Assembly) -> JsonObject:
+    """How many `images` a batch normalisation sees at a time, and what they are (`over`).
+
+    images: of uneven parts the largest; 0 where no layer looks across images.
+    """
+    config = job.config
+    if not parts.takes_batch_statistics:
+        norms = {"group": "group normalisation", "frozen": "stored statistics"}
+        return {"images": 0, "over": norms.get(config.model.norm, "no batch normalisation")}
+    images, over = parts.strategy.batch_statistics(config.data.batch_size)
+    if config.train.accumulate > 1:
+        over += f", {config.train.accumulate} accumulated"
+    return {"images": images, "over": over}

@@ -163,10 +163,20 @@ class Session:
             facts = environment.describe(self._job, self._data, self._parts)
             files.write_json(self._run / "environment.json", records.finite(facts))
             self._journal.event("start", **facts, epoch=at.epoch, step=at.step)
+        self._announce_statistics()
         if self._parts.weights is not None:
             self._journal.say(str(self._parts.weights))
         if self._parts.precision.caution is not None:
             self._journal.say(self._parts.precision.caution)
+
+    def _announce_statistics(self) -> None:
+        seen = environment.batch_statistics(self._job, self._parts)
+        whole = self._parts.loader.global_batch
+        if 0 < seen["images"] < whole:
+            self._journal.say(
+                f"batch normalisation sees {seen['images']} of the {whole} images of a step at a "
+                f"time ({seen['over']})"
+            )
 
     def _evaluate(self, name: str, *, intervals: bool) -> Evaluation | None:
         split = self._data.splits.get(name)

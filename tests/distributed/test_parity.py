@@ -140,6 +140,27 @@ def test_statistics_over_all_ranks_equal_the_plain_serial_run(runs, name, run):
     assert largest_difference(weights(runs, name, SERIAL), weights(runs, name, run)) < WEIGHTS
 
 
+@pytest.mark.parametrize(
+    ("name", "run", "images", "over"),
+    [
+        ("group", PIPELINE2, 0, "group normalisation"),
+        ("frozen", DDP2, 0, "stored statistics"),
+        ("batch", SERIAL, 3, "one batch, 2 accumulated"),
+        ("batch", DDP2, 3, "one batch of one process"),
+        ("batch", FSDP2, 3, "one batch of one process"),
+        ("batch", PIPELINE2, 3, "one of 2 micro-batches of the pipeline"),
+        ("synced", SERIAL, 6, "one batch"),
+        ("synced", FSDP3, 6, "one batch of each of 3 processes"),
+    ],
+    ids=str,
+)
+def test_what_batch_normalisation_sees_is_recorded(runs, name, run, images, over):
+    facts = json.loads((path_of(runs, name, run) / "environment.json").read_text())
+    assert facts["batch_statistics"] == {"images": images, "over": over}
+    (start,) = events(runs, name, run, "start")
+    assert start["batch_statistics"] == facts["batch_statistics"]
+
+
 def test_recomputing_activations_changes_nothing_statistics_included(runs):
     one, other = weights(runs, "batch", FSDP2), weights(runs, "recomputed", FSDP2)
     assert largest_difference(one, other) < WEIGHTS

@@ -88,6 +88,7 @@ def make_run(
         "nodes": 1,
         "threads": threads,
         "global_batch": batch_size * world_size,
+        "batch_statistics": {"images": batch_size, "over": "one batch of one process"},
         "parameters": 4_832_130,
         "dataset": {
             "digest": digest,

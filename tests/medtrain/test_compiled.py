@@ -10,8 +10,8 @@ import json
 import shutil
 
 import pytest
-import toy
 import torch
+import toy
 from safetensors.torch import load_file
 from torch import nn
 

@@ -84,6 +84,24 @@ def test_page_names_what_ran_and_the_positive_class(run, tmp_path):
     assert "CPU (AMD EPYC 7543 32-Core Processor)" in text
 
 
+@pytest.mark.parametrize(
+    ("recorded", "said"),
+    [
+        ({"images": 8, "over": "one of 4 micro-batches"}, "over 8 images: one of 4 micro-batches"),
+        ({"images": 0, "over": "group normalisation"}, "none: group normalisation"),
+        (None, "not recorded"),  # by a run of an older version
+    ],
+)
+def test_page_states_what_batch_normalisation_saw(tmp_path, recorded, said):
+    run = make_run(tmp_path / "run", epochs=1)
+    facts = json.loads((run / "environment.json").read_text())
+    (run / "environment.json").write_text(json.dumps(facts | {"batch_statistics": recorded}))
+    records = (run / "records.jsonl").read_text().replace('"batch_statistics"', '"older"')
+    (run / "records.jsonl").write_text(records)
+    words = page_of(tmp_path, run).words
+    assert words[words.index("Batch statistics") + 1] == said
+
+
 def test_text_from_the_run_is_escaped(tmp_path):
     run = make_run(tmp_path / "x", classes=("no <b>x</b>", "<script>alert(1)</script>"), epochs=2)
     page = page_of(tmp_path, run)

@@ -70,6 +70,7 @@ def test_run_folder_holds_what_was_promised(finished):
     assert records.read_status(out)["state"] == "done"
     environment = json.loads((out / "environment.json").read_text())
     assert environment["global_batch"] == 8 and environment["world_size"] == 1
+    assert environment["batch_statistics"] == {"images": 4, "over": "one batch, 2 accumulated"}
     assert resolve(file=out / "config.yaml").train.accumulate == 2
 
 

@@ -6,8 +6,8 @@ import json
 import threading
 
 import pytest
-import toy
 import torch
+import toy
 
 from medtrain import run
 from medtrain.config import resolve

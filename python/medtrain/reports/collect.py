@@ -147,6 +147,16 @@ class Run:
         return self.batch_size * ranks * (int(accumulate) if isinstance(accumulate, int) else 1)
 
     @property
+    def batch_statistics(self) -> str | None:
+        """What batch normalisation took its statistics over, in words."""
+        images, over = self.fact("batch_statistics.images"), self.fact("batch_statistics.over")
+        if not isinstance(images, int) or not isinstance(over, str):
+            return None
+        if images == 0:
+            return f"none: {over}"
+        return f"over {images} image{'' if images == 1 else 's'}: {over}"
+
+    @property
     def state(self) -> str:
         """State from status.json: running, stopped, done, failed; "unknown" without it."""
         return _text(self.status.get("state")) or "unknown"

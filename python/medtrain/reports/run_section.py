@@ -113,6 +113,7 @@ def _facts(run: Run) -> Markup:
         ("Precision", run.precision),
         ("Device", run.device),
         ("Batch", _batch(run)),
+        ("Batch statistics", run.batch_statistics),
         ("Seed", run.seed),
         ("Epochs", epochs),
         ("Best epoch", f"{best[0]} ({best[1]})" if best else None),

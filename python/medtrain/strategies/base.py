@@ -60,6 +60,13 @@ class Strategy(Protocol):
         """How it is set, for `environment.json` and the reports; after `prepare`."""
         ...
 
+    def batch_statistics(self, batch_size: int) -> tuple[int, str]:
+        """(images, in words what they are) that a batch normalisation sees at a time.
+
+        batch_size: `data.batch_size`. Of uneven parts the largest.
+        """
+        ...
+
     def prepare(self, model: nn.Module) -> nn.Module:
         """The model as this strategy trains it, on the device; call before making an optimizer."""
         ...

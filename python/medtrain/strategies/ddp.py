@@ -40,6 +40,12 @@ class DataParallelStrategy(SerialStrategy):
         self.world_size = self.data_degree = distributed.world_size()
         self._sync_norm = sync_norm
 
+    def batch_statistics(self, batch_size: int) -> tuple[int, str]:
+        """Each process's own batch, or with `model.sync_bn` those of all of them."""
+        if self._sync_norm:
+            return batch_size * self.world_size, f"one batch of each of {self.world_size} processes"
+        return batch_size, "one batch of one process"
+
     def prepare(self, model: nn.Module) -> nn.Module:
         """The plain model on this process's device."""
         model = super().prepare(model)

@@ -76,14 +76,20 @@ class PipelineStrategy:
         return self.rank == self.world_size - 1
 
     def details(self) -> JsonObject:
-        """The schedule, the first piece of each stage, and what batch statistics are taken over."""
+        """The schedule and the first piece of each stage."""
         return {
             "schedule": self._options.schedule,
             "micro_batches": self._parts,
             "cut": self._options.cut,
             "stages": self._stage_starts,
-            "batch_statistics_over": "one micro-batch",
         }
+
+    def batch_statistics(self, batch_size: int) -> tuple[int, str]:
+        """One micro-batch: every layer sees one at a time."""
+        images = max(len(part) for part in cut(batch_size, self._parts))
+        if self._parts == 1:
+            return images, "one batch"
+        return images, f"one of {self._parts} micro-batches of the pipeline"
 
     def prepare(self, model: nn.Module) -> nn.Module:
         """This process's stage on its device; the rest of the model is freed."""

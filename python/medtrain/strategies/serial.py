@@ -33,6 +33,10 @@ class SerialStrategy:
         """Nothing to set."""
         return {}
 
+    def batch_statistics(self, batch_size: int) -> tuple[int, str]:
+        """The batch."""
+        return batch_size, "one batch"
+
     def prepare(self, model: nn.Module) -> nn.Module:
         """Move the model to the device."""
         return model.to(self.device, memory_format=self._format)  # type: ignore[call-overload, no-any-return]
