@@ -24,7 +24,7 @@ from medtrain.errors import ConfigError
 NORMS = ("batch", "group", "frozen")
 OPTIMIZERS = ("adamw", "sgd")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
-PIPELINE_SCHEDULES = ("gpipe", "1f1b", "naive")
+PIPELINE_SCHEDULES = ("gpipe", "1f1b", "naive", "alternating")
 SCHEDULES = ("cosine", "step", "one-cycle", "none")
 CLASS_WEIGHTS = ("inverse", "none")
 COMPILE_BACKENDS = ("inductor", "aot_eager", "eager")
@@ -204,7 +204,9 @@ class FsdpConfig:
 class PipelineConfig:
     """How `medtrain pipeline` cuts the model and the batch."""
 
-    schedule: str = "1f1b"  # gpipe, 1f1b, or naive: the whole batch from stage to stage
+    # gpipe, 1f1b; without micro-batches, to compare with: naive (the whole batch from stage to
+    # stage), alternating (the same, with several parts of the model dealt out to each process)
+    schedule: str = "1f1b"
     micro_batches: int = 4  # parts of each batch of data.batch_size samples; naive: always 1
     cut: str = "flops"  # flops, time (measured at the start), or names of the stages' first pieces
 

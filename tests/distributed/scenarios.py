@@ -53,6 +53,12 @@ SCENARIOS = {
     "averaged": ({"train.ema_decay": 0.9}, TWO, {}),
     "gpipe": ({"pipeline.schedule": "gpipe"}, (PIPELINE2,), {}),
     "naive": ({"pipeline.schedule": "naive", "train.accumulate": 3}, (PIPELINE3,), {}),
+    # Two groups of layers for each process; or five on two, as the second source system has them.
+    "alternating": (
+        {"pipeline.schedule": "alternating", "train.accumulate": 3},
+        (PIPELINE2, PIPELINE3),
+        {PIPELINE2: {"pipeline.cut": "features.3,features.4,head.2,head.6"}},
+    ),
     "ddp_options": ({"ddp.static_graph": True, "ddp.bucket_views": False}, (DDP3,), {}),
     # Statistics over all ranks: the reference is the plain serial run.
     "synced": (

@@ -116,9 +116,17 @@ def test_optimizer_state_is_saved_whole_under_the_serial_names(runs, run):
     assert largest_difference(serial, spread) < 10 * WEIGHTS
 
 
-@pytest.mark.parametrize(("name", "like"), [("gpipe", "group"), ("naive", "accumulate")])
-def test_schedules_of_a_pipeline_train_the_same_weights(runs, name, like):
-    run = scenarios.SCENARIOS[name][1][0]
+@pytest.mark.parametrize(
+    ("name", "run", "like"),
+    [
+        ("gpipe", PIPELINE2, "group"),
+        ("naive", PIPELINE3, "accumulate"),
+        ("alternating", PIPELINE2, "accumulate"),
+        ("alternating", PIPELINE3, "accumulate"),
+    ],
+    ids=str,
+)
+def test_schedules_of_a_pipeline_train_the_same_weights(runs, name, run, like):
     assert largest_difference(weights(runs, like, SERIAL), weights(runs, name, run)) < WEIGHTS
 
 

@@ -67,7 +67,10 @@ def test_exponents_without_a_dot_are_numbers():
         ),
         ("model.dropout=1.0", r"model.dropout must be in \[0, 1\), got 1.0"),
         ("train.precision=fp8", "must be one of auto, fp32, bf16, fp16, got 'fp8'"),
-        ("pipeline.schedule=1f1", "must be one of gpipe, 1f1b, naive, got '1f1'; did you mean"),
+        (
+            "pipeline.schedule=1f1",
+            "must be one of gpipe, 1f1b, naive, alternating, got '1f1'; did you mean",
+        ),
         ("pipeline.micro_batches=0", "pipeline.micro_batches must be >= 1, got 0"),
         ("epochs", "expected KEY=VALUE"),
         ("data.batch_size=1", "one sample has no batch statistics"),

@@ -250,6 +250,16 @@ def test_a_process_gets_its_part_of_the_batch(tmp_path) -> None:
     assert words[words.index("--batch-size") + 1] == "8"
     words = command(case(4, strategy="pipeline"), workload(tmp_path), tmp_path / "run")
     assert words[words.index("--batch-size") + 1] == "32"
+    assert not any(word.startswith("pipeline.schedule") for word in words)
+
+
+@pytest.mark.parametrize("schedule", ["naive", "alternating"])
+def test_a_model_split_without_micro_batches_is_a_pipeline_of_that_schedule(tmp_path, schedule):
+    split = case(4, strategy=f"pipeline-{schedule}")
+    words = command(split, workload(tmp_path), tmp_path / "run")
+    assert words[3] == "pipeline" and f"pipeline.schedule={schedule}" in words
+    assert words[words.index("--batch-size") + 1] == "32"
+    assert split in grid(strategies=(split.strategy,), scalings=("strong", "weak")).cases()
 
 
 # -- words and files ----------------------------------------------------------------------------
@@ -272,6 +282,20 @@ def test_advice_follows_from_the_numbers() -> None:
     hungry = [measured(case(2), 190, waiting=0.4) for _ in range(3)]
     assert "waits 40% of its time for data" in advice([*serial, *hungry])
     assert "fewer than 3 times" in advice([serial[0], good[0]])
+
+
+def test_the_pipeline_is_held_against_the_split_without_micro_batches() -> None:
+    serial = [measured(SERIAL, 100) for _ in range(3)]
+    split = [measured(case(2, strategy="pipeline-alternating"), 80) for _ in range(3)]
+    faster, same = (
+        [measured(case(2, strategy="pipeline"), rate) for rate in rates]
+        for rates in ((138, 140, 142), (78, 81, 84))
+    )
+    words = "On 2 processes the pipeline's micro-batches are {}x of pipeline-alternating"
+    assert words.format("1.75") in advice([*serial, *split, *faster])
+    assert "(faster)" in advice([*serial, *split, *faster])
+    assert "no faster than the repeats differ" in advice([*serial, *split, *same])
+    assert "micro-batches" not in advice([*serial, *faster])
 
 
 def test_noise_is_named_before_anything_else() -> None:

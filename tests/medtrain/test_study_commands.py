@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from medtrain import selftest as selftest_module
 from medtrain.cli.scale import scale
 from medtrain.cli.selftest import selftest
+from medtrain.config import PIPELINE_SCHEDULES
 from medtrain.errors import MedprepError, UsageError, VerificationError
 from medtrain.scaling import Measurement, session
 from medtrain.scaling.measure import CaseError, command
@@ -137,8 +138,12 @@ def test_wrong_words_are_refused_before_anything_is_measured(studied, monkeypatc
 
 def test_the_words_are_the_strategies_there_are():
     from medtrain.cli.lists import STRATEGIES as WORDS
+    from medtrain.cli.lists import STUDIED
+    from medtrain.scaling.grid import SPLITS
 
     assert tuple(STRATEGIES) == WORDS
+    assert (*STRATEGIES, *SPLITS) == STUDIED
+    assert set(SPLITS.values()) < set(PIPELINE_SCHEDULES)
 
 
 @pytest.fixture

@@ -10,6 +10,8 @@ import click
 from medtrain.errors import UsageError
 
 STRATEGIES = ("serial", "ddp", "fsdp", "pipeline")
+# Of a study also the pipeline without micro-batches: `scaling.grid.SPLITS`, whose import is heavy.
+STUDIED = (*STRATEGIES, "pipeline-naive", "pipeline-alternating")
 
 
 class Words(click.ParamType[object]):

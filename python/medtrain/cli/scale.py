@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from medtrain.cli.command import Verb
-from medtrain.cli.lists import STRATEGIES, Numbers, Words
+from medtrain.cli.lists import STUDIED, Numbers, Words
 from medtrain.cli.options import common
 from medtrain.config import PRECISIONS
 from medtrain.errors import MedprepError, StorageError, UsageError
@@ -39,10 +39,11 @@ scale.md, scale.csv, scale.json, measurements.jsonl and plots/*.svg to --out.
 @click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="One setting; repeatable.")
 @click.option(
     "--strategies",
-    type=Words("ddp,fsdp", among=STRATEGIES),
+    type=Words("ddp,fsdp", among=STUDIED),
     default="serial,ddp",
     show_default=True,
-    help="Comma-separated; serial is always measured, as the baseline.",
+    help="Comma-separated: serial (always measured, as the baseline), ddp, fsdp, pipeline; to "
+    "compare with it pipeline-naive and pipeline-alternating, a model split without micro-batches.",
 )
 @click.option("--procs", type=Numbers(), help="CPU processes.  [default: 1,2 without --gpus]")
 @click.option("--gpus", type=Numbers(), help="GPUs, one process each.")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from medtrain.scaling.grid import STRONG
+from medtrain.scaling.grid import SPLITS, STRONG
 from medtrain.scaling.study import Amdahl, Row, Study
 
 NOISY = 0.10  # spread over repeats above which differences are not to be trusted
@@ -21,6 +22,7 @@ def advise(found: Study, *, cores: int) -> list[str]:
         *_superlinear(parallel),
         *_waiting(found.rows),
         *_efficiency(parallel, found.amdahl),
+        *_micro_batches(parallel),
         *_memory(found.rows),
     ]
     return sentences or [
@@ -104,6 +106,28 @@ def _limit(row: Row, fits: Sequence[Amdahl]) -> str:
     if fit is None or fit.limit is None or fit.limit < 1 or fit.points < 2:
         return ""
     return f" (by Amdahl's law no more than {fit.limit:.1f}x with any number of processes)"
+
+
+def _micro_batches(rows: Sequence[Row]) -> list[str]:
+    """The pipeline beside the same model split by layers without micro-batches."""
+    pipelines = {
+        replace(row.case, strategy=""): row for row in rows if row.case.strategy == "pipeline"
+    }
+    found = []
+    for row in rows:
+        other = pipelines.get(replace(row.case, strategy=""))
+        if row.case.strategy not in SPLITS or other is None:
+            continue
+        ratio, count = other.images_per_s / row.images_per_s, row.case.processes
+        if abs(ratio - 1) <= row.spread + other.spread:
+            verdict = "no faster than the repeats differ"
+        else:
+            verdict = "faster" if ratio > 1 else "slower"
+        found.append(
+            f"On {count} processes the pipeline's micro-batches are {ratio:.2f}x of "
+            f"{row.case.strategy}, where all processes but one wait ({verdict})."
+        )
+    return found
 
 
 def _memory(rows: Sequence[Row]) -> list[str]:

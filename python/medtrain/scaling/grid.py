@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from medtrain.errors import UsageError
 
 STRONG, WEAK = "strong", "weak"
 SCALINGS = (STRONG, WEAK)
 BASELINE = "serial"
+# The pipeline without micro-batches, as strategies of the study: word -> pipeline.schedule.
+SPLITS = {"pipeline-naive": "naive", "pipeline-alternating": "alternating"}
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -40,6 +42,11 @@ class Case:
     def is_baseline(self) -> bool:
         """One process of the same code."""
         return self.strategy == BASELINE and self.processes == 1
+
+    @property
+    def is_pipeline(self) -> bool:
+        """All processes work on the same samples; with micro-batches or, to compare, without."""
+        return self.strategy == "pipeline" or self.strategy in SPLITS
 
     @property
     def setting(self) -> tuple[str, str, str, int, str, int]:
@@ -101,13 +108,14 @@ class Grid:
             if strategy == BASELINE:
                 continue
             for count in self.processes:
-                whole = batch if scaling == STRONG or strategy == "pipeline" else batch * count
-                if strategy != "pipeline" and whole % count:
+                one = Case(scaling, self.device, strategy, count, threads, precision, batch)
+                whole = batch if scaling == STRONG or one.is_pipeline else batch * count
+                if not one.is_pipeline and whole % count:
                     raise UsageError(
                         f"--batch-sizes {batch}: cannot be cut into {count} equal parts",
                         hint="choose a multiple of every number in --procs, or --scaling weak",
                     )
-                cases.append(Case(scaling, self.device, strategy, count, threads, precision, whole))
+                cases.append(replace(one, batch=whole))
         return cases
 
 
@@ -117,7 +125,7 @@ def baseline_of(case: Case, cases: Sequence[Case]) -> Case:
     Strong: the same global batch. Weak: the batch of one of its processes.
     """
     batch = case.batch
-    if case.scaling == WEAK and case.strategy != "pipeline":
+    if case.scaling == WEAK and not case.is_pipeline:
         batch //= case.processes
     return next(
         other

@@ -20,7 +20,7 @@ from typing import Any
 from medtrain import records
 from medtrain.child import ChildError, run_child
 from medtrain.errors import MedprepError, UsageError
-from medtrain.scaling.grid import Case
+from medtrain.scaling.grid import SPLITS, Case
 from medtrain.scaling.study import Measurement
 
 _ENDLESS = 1_000_000  # epochs: the number of steps ends the run
@@ -73,8 +73,8 @@ class Workload:
 def command(case: Case, work: Workload, run: Path) -> list[str]:
     """The command line of one measurement."""
     kind = "--gpus" if case.device == "cuda" else "--procs"
-    replicas = 1 if case.strategy == "pipeline" else case.processes
-    words = [sys.executable, "-m", "medtrain", case.strategy]
+    replicas = 1 if case.is_pipeline else case.processes
+    words = [sys.executable, "-m", "medtrain", "pipeline" if case.is_pipeline else case.strategy]
     words += [kind, str(case.processes), "--data", str(work.data), "--out", str(run)]
     words += ["--recipe", work.recipe] if work.recipe is not None else []
     words += ["--config", str(work.config)] if work.config is not None else []
@@ -83,6 +83,7 @@ def command(case: Case, work: Workload, run: Path) -> list[str]:
     words += ["--epochs", str(_ENDLESS)]
     sets = [*work.sets, f"train.max_steps={work.total}", f"train.log_every={work.window}"]
     sets += ["train.validate=false", "train.patience=0"]
+    sets += [f"pipeline.schedule={SPLITS[case.strategy]}"] if case.strategy in SPLITS else []
     return [*words, *(word for text in sets for word in ("--set", text))]
 
 

@@ -71,9 +71,11 @@ def _pipeline(setting: Setting) -> Strategy:
         raise ConfigError(
             "model.sync_bn: in a pipeline each layer is on one process and sees one micro-batch"
         )
+    from medtrain.strategies.alternating import AlternatingStrategy
     from medtrain.strategies.pipeline import PipelineStrategy
 
-    return PipelineStrategy(
+    is_dealt_out = config.pipeline.schedule == "alternating"
+    return (AlternatingStrategy if is_dealt_out else PipelineStrategy)(
         setting.device,
         chain=setting.chain,
         sample=setting.sample,

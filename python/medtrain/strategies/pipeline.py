@@ -58,7 +58,8 @@ class PipelineStrategy:
         self._chain = chain
         self._sample = sample
         self._options = options or PipelineConfig()
-        self._parts = 1 if self._options.schedule == "naive" else self._options.micro_batches
+        self._is_naive = self._options.schedule in ("naive", "alternating")
+        self._parts = 1 if self._is_naive else self._options.micro_batches
         # A left-over sample joins the batch before it (data.order), which then has one more.
         self._rows = max(len(part) for part in cut(batch_size + 1, self._parts))
         self._format = torch.channels_last if channels_last else torch.preserve_format
@@ -203,7 +204,7 @@ class PipelineStrategy:
     def _rounds(self, batches: Sequence[Batch]) -> list[list[Batch]]:
         """The micro-batches of each run of the schedule: all at once, or naive: one by one."""
         parts = [[batch.part(rows) for rows in cut(len(batch), self._parts)] for batch in batches]
-        return parts if self._options.schedule == "naive" else [list(joined(*parts))]
+        return parts if self._is_naive else [list(joined(*parts))]
 
     def _run(
         self,

@@ -19,14 +19,15 @@ Autocast = Callable[[], AbstractContextManager[object]]
 class Stage(nn.Module):
     """The pieces that this process owns, under the names that they have in the whole model.
 
-    The other pieces of `whole` are given up: their memory is freed.
+    groups: pieces that follow one another; several where the process has parts of the model that
+    do not. The other pieces of `whole` are given up: their memory is freed.
     """
 
-    def __init__(self, whole: nn.Module, pieces: Sequence[Piece]) -> None:
+    def __init__(self, whole: nn.Module, *groups: Sequence[Piece]) -> None:
         super().__init__()
-        self._pieces = tuple(pieces)
+        self._groups = groups
         self._whole = (whole,)  # in a tuple, so that it is no submodule
-        owned = [part for piece in pieces for part in piece.parts]
+        owned = [part for pieces in groups for piece in pieces for part in piece.parts]
         _free_all_but(whole, owned)
         for part in owned:
             _attach(self, part, whole)
@@ -37,9 +38,9 @@ class Stage(nn.Module):
         self._whole[0].train(mode)
         return self
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """The input of the stage (N, ...) -> the input of the next."""
-        for piece in self._pieces:
+    def forward(self, x: torch.Tensor, group: int = 0) -> torch.Tensor:
+        """The input of a group (N, ...) -> the input of what follows it."""
+        for piece in self._groups[group]:
             x = piece.run(x)
         return x
 
