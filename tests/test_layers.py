@@ -35,11 +35,12 @@ MEDPREP: Arrows = {
     "options": {"pipeline", "split", "types", "errors"},
     "allowed": {"types", "errors"},
     "frames": {"types"},
+    "quiet_listing": {"sources", "privacy", "errors"},
     "plan": {"allowed", "storage", "types", "errors"},
     "fast_decode": {"kernels", "pipeline", "types", "errors"},
     "planning": {
         *("sources", "split", "options", "plan", "allowed", "frames", "privacy", "fast_decode"),
-        *("pipeline", "types", "errors", "_core"),
+        *("quiet_listing", "pipeline", "types", "errors", "_core"),
     },
     "agreement": {
         *("planning", "sources", "split", "options", "plan", "allowed", "privacy"),
@@ -67,7 +68,8 @@ MEDPREP: Arrows = {
     # looking before doing
     "subset": {"sources", "split", "storage", "types", "errors"},
     "scan": {
-        *("sources", "planning", "options", "inspect", "pages", "storage", "types", "_core"),
+        *("sources", "planning", "options", "inspect", "pages", "privacy", "storage"),
+        *("types", "_core"),
     },
     # tools beside it
     "png": set(),

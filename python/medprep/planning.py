@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,8 @@ from medprep.frames import expand_frames
 from medprep.options import DataOptions
 from medprep.pipeline import PipelineSpec
 from medprep.plan import Plan, cut_shards
-from medprep.sources import Listing, SourceOptions, list_source, root_of
+from medprep.quiet_listing import list_quietly
+from medprep.sources import Listing, SourceOptions, root_of
 from medprep.split import (
     DEFAULT_RATIOS,
     FROM_FOLDER,
@@ -56,29 +58,29 @@ def make_plan(
     Raises UsageError, SpecError, NoInputError or PrivacyError.
     """
     options.pipeline()  # wrong words are refused before anything is listed
-    layout = options.layout or "auto"
-    group_by = options.group_by or "auto"
-    with privacy.nameless_errors(src, private=bool(options.private), listing=True):
-        listing = list_source(
-            src, layout=layout, options=source_options(options.unlabelled, group_by, threads)
-        )
-    private = listing.patients if options.private is None else options.private
+    listing = list_for(src, options, threads=threads)
+    private = is_private(listing, options)
     with privacy.nameless_errors(src, private=private):
-        return _plan_listing(
-            src, out, options, listing, private=private, threads=threads, keep_key=keep_key
-        )
+        return plan_listing(src, out, options, listing, threads=threads, keep_key=keep_key)
 
 
-def _plan_listing(
-    src: Path,
-    out: Path,
-    options: DataOptions,
-    listing: Listing,
-    *,
-    private: bool,
-    threads: int,
-    keep_key: bool,
+def list_for(src: Path, options: DataOptions, *, threads: int) -> Listing:
+    """SRC as the options read it. Errors name nothing in SRC where private mode is the case."""
+    reading = source_options(options.unlabelled, options.group_by or "auto", threads)
+    layout = options.layout or "auto"
+    return list_quietly(src, layout=layout, options=reading, private=options.private)
+
+
+def is_private(listing: Listing, options: DataOptions) -> bool:
+    """What the user asked for, else True where SRC names patients."""
+    return listing.patients if options.private is None else options.private
+
+
+def plan_listing(
+    src: Path, out: Path, options: DataOptions, listing: Listing, *, threads: int, keep_key: bool
 ) -> Planned:
+    """The plan of what SRC was listed as, which this changes into what is planned."""
+    private = is_private(listing, options)
     spec = options.pipeline()
     seed = options.seed or 0
     listed = [item.path for item in listing.items]
@@ -297,7 +299,10 @@ def check_out(src: Path, out: Path) -> None:
     """Raise UsageError when OUT is SRC, lies inside it, or is not a folder."""
     if not src.exists():
         raise UsageError(f"{src}: no such file or folder")
-    root = root_of(src).resolve()
+    root = src if src.is_dir() else src.parent
+    with suppress(UsageError):  # a subset whose manifest is none; listing says so, in its words
+        root = root_of(src)
+    root = root.resolve()
     target = out.resolve()
     if target == root or target.is_relative_to(root):
         raise UsageError(

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from medprep.errors import MedprepError, PrivacyError, StorageError, UsageError
-from medprep.storage import write_atomically, write_once
+from medprep.storage import make_folder, write_atomically, write_once
 
 _KEY_BYTES = 32
 _MANY_CLASSES = 20  # fewer may be the classes of a small collection
@@ -74,6 +74,7 @@ def load_or_make_key(path: Path, *, out: Path) -> KeyedIds:
         return KeyedIds(_read_key(path))
     except FileNotFoundError:
         pass
+    make_folder(path.parent)
     write_once(path, secrets.token_hex(_KEY_BYTES).encode() + b"\n", mode=0o600)
     return KeyedIds(_read_key(path))  # ours, or that of a parallel run that was faster
 
@@ -115,14 +116,18 @@ def nameless_errors(src: Path, *, private: bool, listing: bool = False) -> Itera
         return
     try:
         yield
-    except MedprepError as error:
-        raise (_listing_error(error) if listing else _without_src(error, src)) from None
-    except OSError as error:
-        raise StorageError(
-            f"{error.strerror or type(error).__name__} ({place_of(error)})", stage="store"
-        ) from None
     except Exception as error:
-        raise MedprepError(f"internal error, please report it: {place_of(error)}") from None
+        raise without_names(error, src, listing=listing) from None
+
+
+def without_names(error: Exception, src: Path, *, listing: bool) -> MedprepError:
+    """What private mode says in place of `error`; see `nameless_errors`."""
+    if isinstance(error, MedprepError):
+        return _listing_error(error) if listing else _without_src(error, src)
+    if isinstance(error, OSError):
+        reason = error.strerror or type(error).__name__
+        return StorageError(f"{reason} ({place_of(error)})", stage="store")
+    return MedprepError(f"internal error, please report it: {place_of(error)}")
 
 
 def place_of(error: BaseException) -> str:

@@ -17,7 +17,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from medprep.errors import UsageError
+from medprep.errors import NoInputError, UsageError
 from medprep.sources.listing import Listing
 from medprep.sources.subset import IMAGES, MANIFEST, SAMPLES, SCHEMA, item_to_json
 from medprep.split import chance, largest_remainder
@@ -46,9 +46,11 @@ def select(items: Sequence[SourceItem], n: int, *, seed: int, balance: bool) -> 
 
     Every split and class keeps its share (`balance`: classes get equal numbers within a split, as
     far as they have them). Without groups the count is exact; groups are taken whole, and as many
-    as bring the counts closest. Raises UsageError unless 1 <= n <= len(items), and when n is too
-    small for any group.
+    as bring the counts closest. Raises NoInputError when there are none, UsageError unless
+    1 <= n <= len(items), and when n is too small for any group.
     """
+    if not items:
+        raise NoInputError("SRC has no usable sample", hint="`medprep scan SRC` says why")
     if not 1 <= n <= len(items):
         raise UsageError(f"--n must be in 1..{len(items)} (the samples that SRC has), got {n}")
     sizes = Counter(_stratum(item) for item in items)
@@ -82,7 +84,7 @@ def write_subset(
     source = listing.root.resolve()
     make_folder(out)
     for item in chosen:
-        _link(source / item.path, out / IMAGES / item.path)
+        _link(source / item.path, out / IMAGES, item.path, nameless=listing.patients)
     lines = (json.dumps(item_to_json(item), ensure_ascii=False) + "\n" for item in chosen)
     write_atomically(out / SAMPLES, (line.encode() for line in lines))
     manifest = {
@@ -188,12 +190,14 @@ def _refuse_used(out: Path) -> None:
         )
 
 
-def _link(target: Path, link: Path) -> None:
-    make_folder(link.parent)
+def _link(target: Path, images: Path, path: str, *, nameless: bool) -> None:
+    """Link images/path to the target; `nameless` errors do not say for which path."""
+    link = images / path
     try:
+        link.parent.mkdir(parents=True, exist_ok=True)
         link.symlink_to(os.path.relpath(target, link.parent.resolve()))
     except OSError as error:
-        raise storage_error(link, "create", error) from error
+        raise storage_error(images if nameless else link, "link into", error) from None
 
 
 def _counts(values: Any) -> dict[str, int]:  # noqa: ANN401 (an iterable of names or None)

@@ -242,12 +242,12 @@ def test_errors_of_the_python_face_name_no_patient(world, tmp_path):
 
 
 def test_an_unexpected_error_is_a_place_in_the_code(world, monkeypatch, capfd):
-    from medprep import cli, planning
+    from medprep import cli, quiet_listing
 
     def fail(*arguments: object, **options: object) -> None:
         raise KeyError(canaries.NAME)
 
-    monkeypatch.setattr(planning, "list_source", fail)
+    monkeypatch.setattr(quiet_listing, "list_source", fail)
     words = ["shard", str(world.src), str(world.out("unexpected"))]
     for extra in ([], ["--private"]):
         with pytest.raises(SystemExit) as caught:

@@ -8,6 +8,7 @@ import platform
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
@@ -65,12 +66,17 @@ def run_bench(
     Raises UsageError, NoInputError, ExtraMissingError before anything is measured, and
     VerificationError when two runs make different data sets.
     """
-    with privacy.nameless_errors(src, private=bool(data.private)):
-        return _run_bench(src, data, options, progress)
+    with ExitStack() as quiet:
+        quiet.enter_context(privacy.nameless_errors(src, private=bool(data.private)))
+        return _run_bench(src, data, options, progress, quiet)
 
 
 def _run_bench(
-    src: Path, data: DataOptions, options: BenchOptions, progress: Callable[[str], None]
+    src: Path,
+    data: DataOptions,
+    options: BenchOptions,
+    progress: Callable[[str], None],
+    quiet: ExitStack,
 ) -> tuple[dict[str, Any], Comparison]:
     check_extras(options.configurations)
     versions = _versions()  # first, as it refuses an unusable MEDPREP_CPU
@@ -82,6 +88,7 @@ def _run_bench(
         start = time.perf_counter()
         planned = make_plan(src, template, data, threads=machine.cores().usable, keep_key=False)
         plan_seconds = time.perf_counter() - start
+        quiet.enter_context(privacy.nameless_errors(src, private=planned.plan.private))
         if planned.plan.layout == ARRAYS:
             raise UsageError(
                 f"{src}: bench compares decoding image files, and arrays hold none",

@@ -46,19 +46,22 @@ def subset(
 ) -> None:
     """Write the subset."""
     from medprep.planning import check_out, source_options
+    from medprep.privacy import nameless_errors, withhold
+    from medprep.quiet_listing import list_quietly
     from medprep.run import RunOptions
-    from medprep.sources import list_source
     from medprep.subset import select, write_subset
 
     check_out(src, out)
     options = source_options(unlabelled, group_by or "auto", RunOptions().num_threads)
-    listing = list_source(src, layout=layout or "auto", options=options)
-    chosen = select(listing.items, n, seed=seed, balance=balance)
-    report = write_subset(
-        out, listing, chosen, wanted=n, options={"n": n, "seed": seed, "balance": balance}
-    )
+    listing = list_quietly(src, layout=layout or "auto", options=options, private=None)
+    with nameless_errors(src, private=listing.patients):
+        chosen = select(listing.items, n, seed=seed, balance=balance)
+        report = write_subset(
+            out, listing, chosen, wanted=n, options={"n": n, "seed": seed, "balance": balance}
+        )
     for note in listing.notes:
-        output.say(note.line(private=listing.patients))
+        line = note.line(private=listing.patients)
+        output.say(withhold(line) if listing.patients else line)
     groups = "" if report.groups is None else f" of {report.groups:,} groups"
     output.result(
         f"{report.samples:,} of {report.of:,} samples{groups}, linked in {report.out}",

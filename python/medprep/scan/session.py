@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from medprep.options import DataOptions
-from medprep.planning import Planned, make_plan, source_options
+from medprep.planning import Planned, is_private, list_for, plan_listing
+from medprep.privacy import nameless_errors
 from medprep.scan.headers import Header, read_headers
 from medprep.scan.summary import other_files, summarise
-from medprep.sources import list_source
+from medprep.sources import Listing
 from medprep.storage import make_folder, write_atomically
 from medprep.types import SourceItem
 
@@ -51,26 +52,40 @@ def scan(
     as `shard` would.
     """
     data = options.data
-    listing = list_source(
-        src,
-        layout=data.layout or "auto",
-        options=source_options(data.unlabelled, data.group_by or "auto", options.threads),
-    )
+    data.pipeline()  # wrong words are refused before anything is listed
+    listing = list_for(src, data, threads=options.threads)
+    with nameless_errors(src, private=is_private(listing, data)):
+        return _look(src, options, listing, progress)
+
+
+def _look(
+    src: Path, options: ScanOptions, listing: Listing, progress: Callable[[int], None]
+) -> Scan:
+    data, threads = options.data, options.threads
     # In a folder of its own there is no key, and none is made.
-    planned = make_plan(
-        src, src.absolute().parent / "out", data, threads=options.threads, keep_key=False
-    )
+    nowhere = src.absolute().parent / "out"
+    planned = plan_listing(src, nowhere, data, _copy(listing), threads=threads, keep_key=False)
     paths = [item.path for item in listing.items]
-    headers = list(read_headers(listing.root, paths, threads=options.threads, progress=progress))
+    headers = list(read_headers(listing.root, paths, threads=threads, progress=progress))
     private = planned.plan.private
     summary = {
-        "src": str(src),
+        "src": "SRC (private)" if private else str(src),
         **summarise(listing, headers, private=private),
-        "other_files": {} if src.is_file() else other_files(listing.root),
+        "other_files": {} if src.is_file() else other_files(listing.root, private=private),
         "plan": _what_shard_would_do(planned),
     }
     readable = [header for header in headers if isinstance(header, Header)]
     return Scan(summary=summary, items=listing.items, headers=readable)
+
+
+def _copy(listing: Listing) -> Listing:
+    """Lists of its own: a plan leaves out what it cannot take."""
+    return replace(
+        listing,
+        items=list(listing.items),
+        failures=list(listing.failures),
+        notes=list(listing.notes),
+    )
 
 
 def _what_shard_would_do(planned: Planned) -> dict[str, Any]:

@@ -10,9 +10,10 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from medprep.privacy import withhold
 from medprep.scan.captions import MODALITY_RULE, modality_of, summarise_captions
 from medprep.scan.headers import Header, Unreadable
-from medprep.sources.listing import Listing, is_hidden, is_image_name
+from medprep.sources.listing import Listing, Note, is_hidden, is_image_name
 from medprep.types import SourceItem
 
 LAYOUT_MODALITIES = {
@@ -24,6 +25,11 @@ LAYOUT_MODALITIES = {
 }
 """Layouts all of whose images are of one kind."""
 
+_COMMON_SUFFIXES = frozenset(
+    {"(none)", ".csv", ".tsv", ".txt", ".json", ".jsonl", ".xml", ".html", ".htm", ".yaml", ".yml"}
+    | {".md", ".pdf", ".zip", ".gz", ".tar", ".7z", ".npy", ".npz", ".parquet", ".xls", ".xlsx"}
+    | {".doc", ".docx", ".nii", ".mha", ".h5", ".hdf5", ".mat", ".mp4", ".avi", ".py", ".ipynb"}
+)
 SHOWN = 12  # sizes, reasons and file types that are listed by name
 EXAMPLES = 3  # paths named for each reason
 
@@ -56,12 +62,20 @@ def summarise(
         "boxes": _boxes(items),
         "captions": summarise_captions([item.caption for item in items]),
         "attributes": _attributes(items),
-        "notes": [note.line(private=private) for note in listing.notes],
+        "notes": [_note(note, private) for note in listing.notes],
     }
 
 
-def other_files(root: Path) -> dict[str, int]:
-    """Files below root that promise no image, by suffix, most frequent first."""
+def _note(note: Note, private: bool) -> str:
+    line = note.line(private=private)
+    return withhold(line) if private else line
+
+
+def other_files(root: Path, *, private: bool) -> dict[str, int]:
+    """Files below root that promise no image, by suffix, most frequent first.
+
+    private: suffixes that are no common ones may be part of a name, and are counted together.
+    """
     counts: Counter[str] = Counter()
     for _, folders, names in os.walk(root):
         folders[:] = [name for name in folders if not is_hidden(name)]
@@ -70,7 +84,16 @@ def other_files(root: Path) -> dict[str, int]:
             for name in names
             if not is_hidden(name) and not is_image_name(name)
         )
+    if private:
+        counts = _with_common_suffixes(counts)
     return dict(counts.most_common())
+
+
+def _with_common_suffixes(counts: Counter[str]) -> Counter[str]:
+    found: Counter[str] = Counter()
+    for suffix, count in counts.items():
+        found[suffix if suffix in _COMMON_SUFFIXES else "(other)"] += count
+    return found
 
 
 def _counted(values: Iterable[str]) -> dict[str, int]:

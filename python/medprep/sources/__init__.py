@@ -39,6 +39,7 @@ __all__ = [
     "ReadHeaders",
     "SourceOptions",
     "list_source",
+    "patient_layout",
     "root_of",
 ]
 
@@ -78,6 +79,7 @@ LAYOUTS: dict[str, Layout] = {
 }
 LAYOUT_NAMES = ("auto", *LAYOUTS)
 _OF_FILES = frozenset({coco.NAME, pmc_oa.NAME, table.NAME, arrays.NAME})  # SRC may be a file
+_OF_PATIENTS = frozenset({rsna.NAME, smdg.NAME, kermany.NAME, ham10000.NAME})
 _PLAIN = frozenset({folder.NAME, files.NAME})  # whatever else it is, SRC is also such a folder
 
 
@@ -110,6 +112,15 @@ def check_layout(name: str) -> None:
     close = get_close_matches(name, LAYOUT_NAMES, n=1)
     hint = f"did you mean {close[0]!r}?" if close else f"layouts: {', '.join(LAYOUT_NAMES)}"
     raise UsageError(f"unknown layout {name!r}", hint=hint)
+
+
+def patient_layout(src: Path, layout: str) -> bool:
+    """True when SRC, read as `layout`, names patients in its tables or file names.
+
+    Raises UsageError or OSError when a folder or manifest in SRC cannot be read.
+    """
+    name = layout if layout != "auto" else next((name for name, _ in _recognised(src)), None)
+    return name in _OF_PATIENTS or (name == subset.NAME and subset.of_patients(src))
 
 
 def root_of(src: Path) -> Path:

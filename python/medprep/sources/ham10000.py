@@ -25,6 +25,7 @@ HAM_TABLE = "HAM10000_metadata"  # .csv on Kaggle, bare on Dataverse
 ONE_HOT = ("MEL", "NV", "BCC", "AK", "AKIEC", "BKL", "DF", "VASC", "SCC", "UNK")
 _HAM, _ONE_HOT, _ISIC_2020 = "HAM10000", "ISIC 2018/2019", "ISIC 2020"
 _SPLIT = re.compile(r"_(Training|Validation|Test)_", re.ASCII)
+_HAM_COLUMNS = ("lesion_id", "image_id", "dx")
 _TABLE_FOLDER = re.compile(r"_(?:GroundTruth|Metadata|LesionGroupings)", re.ASCII)
 _ENDINGS = ("", "_downsampled")
 _PICKABLE = re.compile(r"[A-Za-z0-9_\-]{1,200}", re.ASCII)
@@ -103,7 +104,7 @@ def _label_tables(src: Path, home: str) -> list[_Table]:
 
 
 def _kind(path: str, header: set[str]) -> str | None:
-    if Path(path).stem == HAM_TABLE and {"lesion_id", "image_id", "dx"} <= header:
+    if Path(path).stem == HAM_TABLE:  # nothing else has this name: a lost column is told of
         return _HAM
     if "GroundTruth" in path and "image" in header and len(header.intersection(ONE_HOT)) > 1:
         return _ONE_HOT
@@ -114,7 +115,8 @@ def _kind(path: str, header: set[str]) -> str | None:
 
 def _read_labels(src: Path, table: _Table, several: bool, rows: dict[str, _Row]) -> None:
     split = table.split if several else None
-    for _, record in read_records(src / table.path, ()):
+    needed = _HAM_COLUMNS if table.kind == _HAM else ()
+    for _, record in read_records(src / table.path, needed):
         image, row = _READERS[table.kind](record)
         row.split = split
         if image in rows and (rows[image].class_name, rows[image].split) != (row.class_name, split):

@@ -21,6 +21,7 @@ _AT_ONCE = 16384  # files; bounds what a large set keeps in memory
 
 def add_headers(listing: Listing, options: SourceOptions) -> None:
     """Give DICOM items their frames; group (--group-by auto) and attributes if they have none."""
+    listing.patients |= any(is_dicom_name(failure.path or "") for failure in listing.failures)
     places = [at for at, item in enumerate(listing.items) if may_be_dicom(item.path)]
     if listing.staged or not places:
         return

@@ -218,6 +218,11 @@ def is_dicom_name(path: str) -> bool:
     return os.path.splitext(path)[1].lower() in _DICOM_SUFFIXES  # noqa: PTH122 (10^7 names)
 
 
+def is_dicom_file(entry: os.DirEntry[str]) -> bool:
+    """True for a name that promises DICOM, and for a file without suffix that begins like it."""
+    return is_dicom_name(entry.name) or _is_bare_dicom(entry)
+
+
 def may_be_dicom(path: str) -> bool:
     """True unless the suffix promises an image of another format (DICOM often has no suffix)."""
     suffix = os.path.splitext(path)[1].lower()  # noqa: PTH122 (10^7 names)

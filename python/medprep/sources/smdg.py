@@ -36,7 +36,7 @@ _WHOLE = frozenset({"G1020"})
 
 
 def matches(src: Path) -> str | None:
-    """The metadata table with its columns `names`, `types` and `fundus`."""
+    """The metadata table, with its columns `names`, `types` and `fundus` or under its own name."""
     found = _find(src)
     return found[1] if found else None
 
@@ -109,7 +109,10 @@ def _find(src: Path) -> tuple[str, str] | None:
 
     def tables(folder: Path) -> list[str]:
         there = [name for name in TABLES if name in files_in(folder, ".csv")]
-        return [n for n in there if set(_NEEDED) <= set(header_of(folder / n))]
+        whole = [n for n in there if set(_NEEDED) <= set(header_of(folder / n))]
+        # Nothing else has the first name: a table that lacks a column must be told of, not be
+        # taken for a folder of pictures, where its patients are no patients.
+        return whole or [n for n in there if n == TABLES[0]]
 
     home = find_home(src, lambda folder: bool(tables(folder)))
     return None if home is None else (home, tables(src / home)[0])

@@ -38,6 +38,11 @@ def source_of(src: Path) -> Path:
     return source
 
 
+def of_patients(src: Path) -> bool:
+    """True when the whole names patients. Raises UsageError when the manifest is none."""
+    return bool(_read_manifest(src)["patients"])
+
+
 def list_source(src: Path, options: SourceOptions) -> Listing:
     """The chosen samples, as the collection's own layout described them."""
     options.refuse_columns(NAME)
