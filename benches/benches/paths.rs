@@ -5,7 +5,7 @@
 
 use divan::{Bencher, counter::ItemsCount};
 use medprep_benches::{image, path, paths};
-use medprep_core::geometry::{Interpolation, Scratch, resize_into};
+use medprep_core::geometry::{Interpolation, ResizeMode, Scratch, fit_wide_into, resize_into};
 use medprep_core::photometric::{
     ChainSteps, ClaheScratch, GammaTable, PostChain, clahe_grey_into, clahe_rgb_into,
     clahe_u16_into, lab_to_rgb, median3_into, rgb_to_lab,
@@ -56,6 +56,38 @@ fn area_grey_1024_to_416(bencher: Bencher, name: &str) {
     area(bencher, name, 1024, 416, 1);
 }
 
+/// 12 bits used, as in radiographs.
+fn wide_image(side: usize, channels: usize) -> ImageU16 {
+    let values = image(side, channels).data().iter().map(|v| u16::from(*v) * 16).collect();
+    ImageU16::from_vec(side, side, channels, values)
+}
+
+fn area_u16(bencher: Bencher, name: &str, from: usize, to: usize, channels: usize) {
+    let (source, mut target) = (wide_image(from, channels), ImageU16::default());
+    let mut scratch = Scratch::default();
+    path(name).force(|| {
+        bencher.counter(ItemsCount::new(from * from)).bench_local(|| {
+            let mode = ResizeMode::Stretch;
+            fit_wide_into(&source, to, to, mode, &mut scratch, &mut target).expect("healthy");
+        });
+    });
+}
+
+#[divan::bench(args = paths(), max_time = 1)]
+fn area_u16_grey_1024_to_416(bencher: Bencher, name: &str) {
+    area_u16(bencher, name, 1024, 416, 1);
+}
+
+#[divan::bench(args = paths(), max_time = 1)]
+fn area_u16_grey_2048_to_512(bencher: Bencher, name: &str) {
+    area_u16(bencher, name, 2048, 512, 1);
+}
+
+#[divan::bench(args = paths(), max_time = 1)]
+fn area_u16_rgb_1024_to_416(bencher: Bencher, name: &str) {
+    area_u16(bencher, name, 1024, 416, 3);
+}
+
 #[divan::bench(args = paths(), consts = SIDES, max_time = 1)]
 fn to_lab<const SIDE: usize>(bencher: Bencher, name: &str) {
     step(bencher, name, SIDE, 3, |source, target| rgb_to_lab(source, target).expect("colour"));
@@ -82,11 +114,9 @@ fn clahe_rgb<const SIDE: usize>(bencher: Bencher, name: &str) {
     });
 }
 
-/// 12 bits used, as in radiographs.
 #[divan::bench(args = paths(), max_time = 1)]
 fn clahe_u16_416(bencher: Bencher, name: &str) {
-    let values = image(416, 1).data().iter().map(|v| u16::from(*v) * 16).collect();
-    let source = ImageU16::from_vec(416, 416, 1, values);
+    let source = wide_image(416, 1);
     let (mut scratch, mut target) = (ClaheScratch::default(), ImageU16::default());
     path(name).force(|| {
         bencher.counter(ItemsCount::new(416_usize * 416)).bench_local(|| {

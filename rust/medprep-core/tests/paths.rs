@@ -1,13 +1,13 @@
 //! Every vector path this machine has, against the scalar definition: the same bytes.
 
 use medprep_core::geometry::{
-    self, AreaResizer, Axis, Interpolation, ResizeMode, fit_into, resize_into,
+    self, AreaResizer, Axis, Interpolation, ResizeMode, fit_into, fit_wide_into, resize_into,
 };
 use medprep_core::photometric::{
     ChainSteps, ClaheScratch, GammaTable, PostChain, clahe_grey_into, clahe_rgb_into,
     clahe_u16_into, lab_to_rgb, median3_into, rgb_to_lab,
 };
-use medprep_core::{Cpu, Image, ImageU8};
+use medprep_core::{Cpu, Image, ImageU8, ImageU16};
 
 /// SplitMix64.
 struct Random(u64);
@@ -114,6 +114,45 @@ fn every_mode_and_interpolation_equals_the_definition() {
                     dst
                 });
             }
+        }
+    }
+}
+
+/// Noise of 16 bits or 12, the two ends of the range, or one level.
+fn wide_image(random: &mut Random, height: usize, width: usize, channels: usize) -> ImageU16 {
+    let kind = random.below(4);
+    let base = random.next() as u16;
+    let data = (0..height * width * channels).map(|_| match kind {
+        0 => random.next() as u16,
+        1 => random.next() as u16 & 0xFFF,
+        2 => (random.next() as u16 & 1) * 65_535,
+        _ => base,
+    });
+    let data = data.collect();
+    ImageU16::from_vec(height, width, channels, data)
+}
+
+#[test]
+fn sixteen_bits_in_every_mode_equal_the_definition() {
+    let mut random = Random(9);
+    let scratch = &mut geometry::Scratch::default();
+    for case in 0..1200 {
+        let channels = [1, 3][random.below(2)];
+        let limit = if case % 20 == 0 { 400 } else { 60 };
+        let (height, width) = (1 + random.below(40), 1 + random.below(40));
+        let (mut h, mut w) = (height + random.below(limit), width + random.below(limit));
+        if case % 4 == 0 {
+            // Whole ratios, those beside 256 values a block too.
+            (h, w) = (height * (1 + random.below(18)), width * (1 + random.below(18)));
+        }
+        let src = wide_image(&mut random, h, w, channels);
+        for mode in [ResizeMode::Stretch, ResizeMode::Crop, ResizeMode::Letterbox] {
+            let what = format!("{h}x{w}x{channels} -> {height}x{width} {mode:?}");
+            assert_paths_agree(&what, || {
+                let mut dst = ImageU16::default();
+                fit_wide_into(&src, height, width, mode, scratch, &mut dst).unwrap();
+                dst
+            });
         }
     }
 }

@@ -50,6 +50,7 @@ pub struct Scratch {
     resizer: AreaResizer,
     linear: linear::Scratch,
     wide: wide::Scratch,
+    wide_area: area::wide::Scratch,
 }
 
 /// Resizes `src` to the shape `dst` already has, bit-equal to `cv2.resize` on x86-64.

@@ -1,6 +1,6 @@
 //! `INTER_AREA` of 16-bit values, as OpenCV: area means, and where an axis grows, bilinear in floats.
 
-use super::area::scalar as area;
+use super::area::{scalar as area, wide as vectors};
 use super::linear::Coordinates;
 use super::placement::Placement;
 use super::resize::{Kernel, check, copy};
@@ -34,6 +34,8 @@ pub(super) fn resize_placed(
     let full = placements.map(|placement| placement.full);
     match Kernel::of([src.height(), src.width()], full, Interpolation::Area) {
         Kernel::Copy => copy(src, dst, placements),
+        Kernel::Area { ratios, .. }
+            if vectors::resize(src, dst, placements, ratios, &mut scratch.wide_area)? => {}
         Kernel::Area { ratios: [Some(ratio_y), Some(ratio_x)], .. } => {
             area::resize_whole_ratio(src, dst, placements, [ratio_y, ratio_x]);
         }

@@ -12,6 +12,7 @@ mod avx512;
 mod block;
 mod plan;
 pub(super) mod scalar;
+pub(super) mod wide;
 
 use std::ops::Range;
 

@@ -39,7 +39,7 @@ impl Axis {
     }
 
     /// The first source position and the weights behind `target` (section E.5 of the notes).
-    fn taps(&self, target: usize, weights: &mut Vec<f32>) -> usize {
+    pub(super) fn taps(&self, target: usize, weights: &mut Vec<f32>) -> usize {
         let scale = self.scale();
         let begin = target as f64 * scale;
         let end = begin + scale;
