@@ -198,8 +198,13 @@ class CheckpointStore:
     def finish_save(self, newest: Checkpoint) -> None:
         """Do what a save that was killed had still to do: the copies among the best ones.
 
-        Call on rank 0 with what `load_newest` gave, before anything else is saved.
+        Call on rank 0 with what `load_newest` gave, before anything else is saved. What the
+        killed one had not finished goes: the run may end without another save.
         """
+        self._finish_best(newest)
+        self._remove_leftovers()
+
+    def _finish_best(self, newest: Checkpoint) -> None:
         wanted = newest.state["progress"]["best_epoch"]
         if wanted and wanted != _epoch_of(self.folder / "best"):
             leftovers = sorted(self.folder.glob(".best.tmp-*"))

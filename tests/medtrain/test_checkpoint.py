@@ -186,6 +186,15 @@ def test_best_that_was_moved_aside_when_killed_is_found_again(tmp_path):
     (store.folder / "best").rename(store.folder / ".best.tmp-host-1-x")
     store.finish_save(store.load_newest(pytest.fail))
     assert store.load_best().tensors.model["w"][0, 0] == 1.0
+    assert sorted(path.name for path in store.folder.iterdir()) == ["best", "last", "previous"]
+
+
+def test_copy_that_was_killed_is_gone_after_resumption(tmp_path):
+    store = CheckpointStore(tmp_path / "run")
+    store.save(tensors(1.0), progress(1, best_epoch=1), best=True)
+    (store.folder / ".best.tmp-host-1-x").mkdir()
+    store.finish_save(store.load_newest(pytest.fail))
+    assert sorted(path.name for path in store.folder.iterdir()) == ["best", "last"]
 
 
 def test_further_files_are_hashed_and_loaded(tmp_path):
