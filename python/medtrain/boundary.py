@@ -22,7 +22,7 @@ class Boundary:
     """Agrees over ranks; whatever one rank has to say, all act on it at the same step.
 
     every_steps, every_minutes: when to save inside an epoch; 0: not.
-    save: writes a checkpoint; called on all ranks.
+    save: writes a checkpoint; called on all ranks. clock: seconds of this rank.
     """
 
     def __init__(
@@ -35,6 +35,7 @@ class Boundary:
         every_steps: int,
         every_minutes: float,
         save: Callable[[Progress, bool], None],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._strategy = strategy
         self._stop = stop
@@ -45,7 +46,8 @@ class Boundary:
         self._write = save
         self._begun_step: int | None = None
         self._saved_step: int | None = None
-        self._saved_s = time.monotonic()
+        self._clock = clock
+        self._saved_s = clock()
 
     def settle(self, at: Progress) -> int:
         """Save or complain where any rank asks for it; returns the signal to stop for, or 0."""
@@ -63,12 +65,12 @@ class Boundary:
     def save(self, at: Progress, best: bool) -> None:
         """Write a checkpoint now (and a copy as the best one)."""
         self._write(at, best)
-        self._saved_step, self._saved_s = at.step, time.monotonic()
+        self._saved_step, self._saved_s = at.step, self._clock()
 
     def _due(self, at: Progress) -> int:
         if self._begun_step is None:
             self._begun_step = at.step
         since = self._begun_step if self._saved_step is None else self._saved_step
         by_steps = self._every_steps and at.step - since >= self._every_steps
-        by_time = self._every_s and time.monotonic() - self._saved_s >= self._every_s
+        by_time = self._every_s and self._clock() - self._saved_s >= self._every_s
         return _SAVE if by_steps or by_time else 0

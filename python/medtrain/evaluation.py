@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+
 import numpy as np
 from torch import nn
 
@@ -11,6 +14,9 @@ from medtrain.settle import settle
 from medtrain.strategies.base import Strategy
 from medtrain.tasks.base import Task
 from medtrain.types import Evaluation, Rows
+
+_ASK_EVERY_S = 5.0
+_TROUBLE = 1 << 40  # more milliseconds than any evaluation takes
 
 
 def evaluate(
@@ -25,20 +31,59 @@ def evaluate(
     """(metrics and rows of one split, rows that were left out as corrupt).
 
     The same bits on every rank and for any number of ranks; so is the VerificationError where a
-    sample cannot be used and may not be left out.
+    sample cannot be used and may not be left out: all ranks end some seconds after one has met it.
 
     Batches are fixed by the samples' places in the split (EvaluationLoader), rows are sorted by
     place, and the metrics are a function of the sorted rows.
     """
     model.eval()
-    parts = [strategy.evaluation_step(task, model, batch, precision) for batch in loader]
-    left_out: list[int] = []
-    if strategy.agree(1 if loader.trouble else 0):
-        left_out = settle(strategy, loader.trouble)
+    rounds = _Rounds()
+    parts, left_out = [], []
+    for batch in loader:
+        parts.append(strategy.evaluation_step(task, model, batch, precision))
+        if rounds.is_time_to_ask():
+            left_out += _settled(strategy, loader, rounds)
+    left_out += _settled(strategy, loader, rounds)
     rows = _sorted(strategy.gather(_joined([task.no_rows(), *parts])))
     groups = loader.split.groups(rows["index"])
     metrics = task.metrics(rows, groups, intervals=intervals)
     return Evaluation(loader.split.name, metrics, rows), left_out
+
+
+class _Rounds:
+    """How many batches all ranks evaluate before they ask each other again: about 5 s' worth.
+
+    Asking at every batch would make the stages of a pipeline wait for one another. Ranks read
+    their clocks differently; what they go by is the longest time of any.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._begin = clock()
+        self._count = self._left = 1
+
+    def is_time_to_ask(self) -> bool:
+        """Whether this was the last batch before they ask."""
+        self._left -= 1
+        return self._left == 0
+
+    def milliseconds(self) -> int:
+        """This rank's time since they asked."""
+        return int(1000 * (self._clock() - self._begin))
+
+    def asked(self, milliseconds: int) -> None:
+        """Plan the next question from the time that the slowest rank took."""
+        fitting = int(self._count * 1000 * _ASK_EVERY_S / max(1, milliseconds))
+        self._count = self._left = max(1, min(2 * self._count, fitting))
+        self._begin = self._clock()
+
+
+def _settled(strategy: Strategy, loader: EvaluationLoader, rounds: _Rounds) -> list[int]:
+    """The rows that any rank has met and must be left out; asked with one collective."""
+    mine = rounds.milliseconds() + (_TROUBLE if loader.trouble else 0)
+    most = strategy.agree(mine)
+    rounds.asked(most % _TROUBLE)
+    return settle(strategy, loader.trouble) if most >= _TROUBLE else []
 
 
 def _joined(parts: list[Rows]) -> Rows:

@@ -91,6 +91,7 @@ class Journal:
         wait_s: float,
     ) -> None:
         """Record every `log_every`-th step, and every bad one."""
+        self._window.waited(wait_s)
         if step.is_bad:
             self.event("bad_step", epoch=at.epoch + 1, step=at.step, grad_norm=step.grad_norm)
             self.say(f"step {at.step}: loss or gradient is not finite; the step is not taken")
@@ -108,6 +109,7 @@ class Journal:
                 images_per_s=speed,
                 seconds=seconds,
                 data_seconds=data_s,
+                step_data_seconds=self._window.waits,
             )
             self._window = _Window(at.position, wait_s)
         self._console.progress(
@@ -166,7 +168,14 @@ class _Window:
         self._position = position
         self._wait_s = wait_s
         self._begin = time.perf_counter()
+        self._last_wait_s = wait_s
+        self.waits: list[float] = []
         self.result = (0.0, 0.0, 0.0)
+
+    def waited(self, wait_s: float) -> None:
+        """One step more: keep how long it had waited for its data."""
+        self.waits.append(round(wait_s - self._last_wait_s, 6))
+        self._last_wait_s = wait_s
 
     def close(self, position: int, wait_s: float) -> tuple[float, float, float]:
         """(images per second, seconds waited for data, seconds)."""

@@ -31,12 +31,13 @@ def work(
 ) -> None:
     """Train until polled `polls` times (-1: to the end); note which samples were trained on."""
     from medtrain import run
-    from medtrain.data import TrainLoader
+    from medtrain.data import TrainLoader, Trouble
     from medtrain.distributed import World
     from medtrain.errors import MedprepError
     from medtrain.strategies import SerialStrategy
 
     seen = (folder / f"{out}-seen-{rank}.jsonl").open("a", encoding="utf-8")
+    clock = (folder / f"{out}-clock-{rank}").open("a", encoding="utf-8")
     train_step, epoch_of = SerialStrategy.train_step, TrainLoader.epoch
     epochs = []
 
@@ -51,7 +52,19 @@ def work(
         seen.flush()
         return result
 
+    add, take = Trouble.add, Trouble.take
+
+    def noted_add(self, rows):
+        if rows:
+            clock.write(f"found {time.monotonic()}\n")
+        add(self, rows)
+
+    def noted_take(self):
+        clock.write(f"settled {time.monotonic()}\n")
+        return take(self)
+
     TrainLoader.epoch, SerialStrategy.train_step = noted_epoch, noted_step
+    Trouble.add, Trouble.take = noted_add, noted_take
     meeting = f"file://{folder}/meet-{out}-{world_size}-{polls}"
     world = World(rank, rank, world_size, world_size, "alone")
     try:
@@ -61,7 +74,9 @@ def work(
         (folder / f"{out}-error-{rank}").write_text(str(error))
     finally:
         TrainLoader.epoch, SerialStrategy.train_step = epoch_of, train_step
+        Trouble.add, Trouble.take = add, take
         seen.close()
+        clock.close()
 
 
 class StopAfter:
@@ -81,7 +96,10 @@ class StopAfter:
 def run_world(
     world_size: int, folder: Path, out: str, *, strategy: str = "ddp", polls: int = -1, **sets
 ) -> None:
-    """Run one world of fresh processes; raises when one fails or hangs."""
+    """Run one world of fresh processes; raises when one fails or hangs.
+
+    Beside its record of samples, every rank notes when it found trouble and when all settled it.
+    """
     begin = time.monotonic()
     if world_size == 1:
         work(0, 1, folder, out, strategy, polls, sets)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
 
 import pytest
@@ -104,14 +105,26 @@ def test_parts_are_read_by_more_processes_and_by_one_alone(folder):
         assert epoch == Counter(range(29))
 
 
+def clock_of(folder, what):
+    """When any rank found trouble, or settled it with the others; in order."""
+    lines = [line for path in folder.glob("run-clock-*") for line in path.read_text().splitlines()]
+    return sorted(float(at) for name, at in map(str.split, lines) if name == what)
+
+
 @pytest.mark.parametrize("policy", ["fail", "skip"])
 def test_corrupt_sample_on_one_rank_is_agreed_on_by_all(tmp_path, policy):
     shards = toy.make_shards(tmp_path / "shards", counts={"train": 16, "val": 6})
     toy.flip_pixel(shards, "train", 5)
     toy.flip_pixel(shards, "val", 1)
     sets = {"train.epochs": 1, "data.on_corrupt": policy}
-    # fails after its time limit, of which nearly all is starting Python; a hang would be 20 minutes
     resumptions.run_world(2, tmp_path, "run", **sets)
+    ended = time.monotonic()
+    found, settled = clock_of(tmp_path, "found"), clock_of(tmp_path, "settled")
+    assert len(found) == (1 if policy == "fail" else 3)  # in train, and in val twice
+    for begin, _, last in zip(found, settled[::2], settled[1::2], strict=True):  # of two ranks
+        assert 0 <= last - begin < 30
+    if policy == "fail":
+        assert ended - found[0] < 30
     errors = [path.read_text() for path in tmp_path.glob("run-error-*")]
     if policy == "fail":
         assert len(errors) == 2 and errors[0] == errors[1]

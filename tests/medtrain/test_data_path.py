@@ -11,8 +11,11 @@ import torch
 import toy
 
 from medprep.shards import ShardReader
-from medtrain import seed
+from medtrain import records, seed
 from medtrain.data import Split, TrainLoader
+from medtrain.journal import Journal
+from medtrain.progress import Progress
+from medtrain.types import NO_TOTALS, StepVerdict
 
 
 def test_memory_does_not_grow_with_the_number_of_batches(repository):
@@ -99,3 +102,18 @@ def test_time_waited_for_data_is_counted(tmp_path):
     assert loader.wait_s == 0
     list(loader.epoch(0))
     assert loader.wait_s > 0
+
+
+def test_time_waited_for_data_is_recorded_for_every_step(tmp_path):
+    journal = Journal(tmp_path, epochs=1, epoch_samples=18, log_every=3, verbosity=-1)
+    at = Progress()
+    journal.begin_epoch(at, wait_s=1.0)
+    for position, waited in zip(
+        (3, 6, 9, 12, 15, 18), (1.5, 1.5, 1.75, 1.75, 2.0, 4.0), strict=True
+    ):
+        at.advance(position, NO_TOTALS)
+        verdict = StepVerdict(NO_TOTALS, 1.0, is_taken=True, is_bad=False)
+        journal.step(at, verdict, learning_rate=0.1, wait_s=waited)
+    steps = [event for event in records.read(tmp_path / "records.jsonl")]
+    assert [event["step_data_seconds"] for event in steps] == [[0.5, 0, 0.25], [0, 0.25, 2.0]]
+    assert [event["data_seconds"] for event in steps] == [0.75, 2.25]

@@ -12,6 +12,7 @@ from medtrain.config import resolve
 from medtrain.data import Trouble
 from medtrain.distributed import World
 from medtrain.errors import DivergedError, OutOfMemoryError, VerificationError
+from medtrain.evaluation import _Rounds
 from medtrain.job import Job
 from medtrain.settle import settle
 from medtrain.stop import StopFlag
@@ -99,6 +100,65 @@ def test_corrupt_sample_of_the_evaluation_ends_the_run_too(shards, tmp_path):
     toy.flip_pixel(shards, "val", 2)
     with pytest.raises(VerificationError, match=r"split 'val'.*val/2\.png"):
         train(shards, tmp_path / "run")
+
+
+def test_corrupt_sample_ends_a_long_evaluation_soon_after_it_is_met(shards, tmp_path, monkeypatch):
+    evaluated = []
+    step = SerialStrategy.evaluation_step
+
+    def counted(self, task, model, batch, precision):
+        evaluated.append(batch)
+        return step(self, task, model, batch, precision)
+
+    monkeypatch.setattr(SerialStrategy, "evaluation_step", counted)
+    toy.flip_pixel(shards, "val", 1)
+    with pytest.raises(VerificationError, match=r"split 'val'.*val/1\.png"):
+        train(shards, tmp_path / "run", data__evaluation_batch_size=1)
+    assert len(evaluated) == 3  # of 11: asked after the first, and then after two more
+
+
+def test_ranks_ask_each_other_every_five_seconds_of_an_evaluation():
+    seconds = [0.0]
+    rounds = _Rounds(lambda: seconds[0])
+    asked_at = []
+    for _ in range(60):
+        seconds[0] += 1.0  # a batch
+        if rounds.is_time_to_ask():
+            asked_at.append(seconds[0])
+            rounds.asked(rounds.milliseconds())
+    assert asked_at[:6] == [1.0, 3.0, 7.0, 12.0, 17.0, 22.0]
+    rounds.asked(60_000)  # another rank was far slower
+    assert rounds.is_time_to_ask()
+
+
+def test_processes_of_one_pipeline_that_read_different_pixels_end_the_run(tmp_path):
+    class TwoStages:
+        """Of which only the other one has found row 4 damaged, and both row 7."""
+
+        world_size, data_degree = 2, 1
+
+        def gather(self, rows):
+            if "text" in rows:
+                return rows
+            return {"index": np.concatenate([rows["index"], np.array([4, 7])])}
+
+    trouble = Trouble(split=None, on_corrupt="skip")
+    trouble.add([7])
+    with pytest.raises(VerificationError, match="have read different pixels from the same file"):
+        settle(TwoStages(), trouble)
+    trouble.add([4, 7])
+    assert settle(TwoStages(), trouble) == [4, 7]
+
+
+def test_batch_that_no_stage_of_a_pipeline_can_read_gives_no_rows():
+    from medtrain.strategies.pipeline import PipelineStrategy
+
+    class Task:
+        def no_rows(self):
+            return {"index": np.zeros(0)}
+
+    stage = PipelineStrategy(torch.device("cpu"), chain=list, sample=(3, 4, 4), batch_size=2)
+    assert len(stage.evaluation_step(Task(), None, None, None)["index"]) == 0
 
 
 def test_corrupt_samples_are_left_out_counted_and_recorded(shards, tmp_path):
