@@ -26,9 +26,8 @@ import sys
 import tempfile
 import time
 import warnings
-from collections import defaultdict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests" / "medtrain"))
@@ -37,6 +36,8 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
+
+from step_parts import parts_of_last_epoch
 
 BATCH = 32
 
@@ -179,77 +180,14 @@ WAYS: dict[str, Callable[[Path, argparse.Namespace], float]] = {
 # -- where medtrain's CPU time goes --------------------------------------------------------------
 
 
-@contextmanager
-def timed(owner: object, name: str, spent: dict[str, float], label: str) -> Iterator[None]:
-    """Adds the process's CPU time inside owner.name to spent[label]."""
-    inner = getattr(owner, name)
-
-    def wrapped(*args: object, **kwargs: object) -> object:
-        begin = time.process_time()
-        try:
-            return inner(*args, **kwargs)
-        finally:
-            spent[label] += time.process_time() - begin
-
-    setattr(owner, name, wrapped)
-    try:
-        yield
-    finally:
-        setattr(owner, name, inner)
-
-
 def cpu_shares(shards: Path, options: argparse.Namespace) -> dict[str, float]:
-    """Share of the training loop's CPU time: model, optimizer, inputs, and the rest."""
-    from medtrain import loop
-    from medtrain.data.inputs import Inputs
-    from medtrain.strategies import SerialStrategy
-    from medtrain.tasks import Classify
-
-    spent: dict[str, float] = defaultdict(float)
-    fit = loop.fit
-    optimizer_class = torch.optim.AdamW
-    with (
-        timed(Classify, "forward", spent, "forward"),
-        timed(Inputs, "__call__", spent, "inputs"),
-        timed(torch.Tensor, "backward", spent, "model"),
-        timed(SerialStrategy, "clip_grad_norm", spent, "optimizer"),
-        timed(optimizer_class, "step", spent, "optimizer"),
-        timed(torch.optim.Optimizer, "zero_grad", spent, "optimizer"),
-    ):
-        whole = _loop_seconds(shards, options, spent)
-    assert loop.fit is fit
-    model = spent["model"] + spent["forward"] - spent["inputs"]
-    shares = {"model": model, "optimizer": spent["optimizer"], "inputs": spent["inputs"]}
-    shares["the rest"] = whole - sum(shares.values())
-    return {name: seconds / whole for name, seconds in shares.items()}
-
-
-def _loop_seconds(shards: Path, options: argparse.Namespace, spent: dict[str, float]) -> float:
-    """CPU seconds between an epoch's first and last step, without evaluation and saving."""
-    from medtrain.journal import Journal
-
-    marks: list[float] = []
-    begin_epoch, end_training = Journal.begin_epoch, Journal.end_training
-
-    def began(self: Journal, *args: object) -> None:
-        begin_epoch(self, *args)
-        spent.clear()  # only the last epoch counts
-        marks[:] = [time.process_time()]
-
-    def ended(self: Journal, *args: object) -> None:
-        marks.append(time.process_time())
-        held.update(spent)
-        end_training(self, *args)
-
-    held: dict[str, float] = {}
-    Journal.begin_epoch, Journal.end_training = began, ended
-    try:
-        medtrain_way(shards, options)
-    finally:
-        Journal.begin_epoch, Journal.end_training = begin_epoch, end_training
-    spent.clear()
-    spent.update(held)
-    return marks[1] - marks[0]
+    """Share of the training loop's CPU time (all threads): model, optimizer, inputs, the rest."""
+    spent = parts_of_last_epoch(partial(medtrain_way, shards, options), time.process_time)
+    seconds = {
+        "model": spent["forward"] + spent["backward"],
+        **{name: spent[name] for name in ("optimizer", "inputs", "the rest")},
+    }
+    return {name: part / spent["whole"] for name, part in seconds.items()}
 
 
 def main() -> None:
@@ -295,6 +233,8 @@ def main() -> None:
             f"medtrain/loop {statistics.median(ratios):.4f} ({ratios[0]:.4f} to {ratios[-1]:.4f})"
         )
     print("CPU time: " + ", ".join(f"{name} {share:.2%}" for name, share in shares.items()))
+    outside = shares["inputs"] + shares["the rest"]
+    print(f"CPU time outside model and optimizer: {outside:.2%}")
 
 
 if __name__ == "__main__":
