@@ -16,7 +16,13 @@ from medtrain.tasks.base import Task
 from medtrain.types import Evaluation, Rows
 
 _ASK_EVERY_S = 5.0
-_TROUBLE = 1 << 40  # more milliseconds than any evaluation takes
+# What ranks tell each other is one number, of which the largest counts: milliseconds, above
+# these a signal to stop for, above all signals trouble.
+_SIGNAL, _TROUBLE = 1 << 40, 1 << 50
+
+
+def _never() -> int:
+    return 0
 
 
 def evaluate(
@@ -27,8 +33,12 @@ def evaluate(
     strategy: Strategy,
     precision: Precision,
     intervals: bool,
-) -> tuple[Evaluation, list[int]]:
+    asked_to_stop: Callable[[], int] = _never,
+) -> tuple[Evaluation | None, list[int]]:
     """(metrics and rows of one split, rows that were left out as corrupt).
+
+    asked_to_stop: 0, or the signal by which this process was; then all ranks end some seconds
+    later, with None. A whole evaluation is given, whatever was asked meanwhile.
 
     The same bits on every rank and for any number of ranks; so is the VerificationError where a
     sample cannot be used and may not be left out: all ranks end some seconds after one has met it.
@@ -42,8 +52,12 @@ def evaluate(
     for batch in loader:
         parts.append(strategy.evaluation_step(task, model, batch, precision))
         if rounds.is_time_to_ask():
-            left_out += _settled(strategy, loader, rounds)
-    left_out += _settled(strategy, loader, rounds)
+            rows_out, signal = _settled(strategy, loader, rounds, asked_to_stop())
+            left_out += rows_out
+            if signal:
+                strategy.gather(task.no_rows())  # what is on its way between processes arrives
+                return None, left_out
+    left_out += _settled(strategy, loader, rounds, 0)[0]
     rows = _sorted(strategy.gather(_joined([task.no_rows(), *parts])))
     groups = loader.split.groups(rows["index"])
     metrics = task.metrics(rows, groups, intervals=intervals)
@@ -78,12 +92,15 @@ class _Rounds:
         self._begin = self._clock()
 
 
-def _settled(strategy: Strategy, loader: EvaluationLoader, rounds: _Rounds) -> list[int]:
-    """The rows that any rank has met and must be left out; asked with one collective."""
-    mine = rounds.milliseconds() + (_TROUBLE if loader.trouble else 0)
-    most = strategy.agree(mine)
-    rounds.asked(most % _TROUBLE)
-    return settle(strategy, loader.trouble) if most >= _TROUBLE else []
+def _settled(
+    strategy: Strategy, loader: EvaluationLoader, rounds: _Rounds, signal: int
+) -> tuple[list[int], int]:
+    """(the rows that any rank has met and must be left out, the signal that any has got)."""
+    trouble = _TROUBLE if loader.trouble else 0
+    most = strategy.agree(trouble + signal * _SIGNAL + rounds.milliseconds())
+    rounds.asked(most % _SIGNAL)
+    left_out = settle(strategy, loader.trouble) if most >= _TROUBLE else []
+    return left_out, most % _TROUBLE // _SIGNAL
 
 
 def _joined(parts: list[Rows]) -> Rows:

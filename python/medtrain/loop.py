@@ -45,7 +45,7 @@ class Parts:
     they save.
     guard: which steps are taken. average: the running mean of the weights.
     agree_statistics: makes normalisation statistics the same on all ranks.
-    validate: evaluates the validation split; None where there is none.
+    validate: evaluates the validation split; None where there is none, and where it was stopped.
     """
 
     task: Task
@@ -94,6 +94,8 @@ def fit(parts: Parts, at: Progress) -> int:
             return signal
         p.agree_statistics()
         val = p.validate()
+        if signal := p.boundary.settle(at):
+            return signal
         p.journal.epoch(at, val, learning_rate=p.schedule.learning_rate, wait_s=p.loader.wait_s)
         is_best = at.end_epoch(_watched(val, limits.monitor), limits.monitor)
         p.boundary.save(at, is_best)

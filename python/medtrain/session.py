@@ -57,9 +57,12 @@ class Session:
         )
         self._saver = Saver(self._parts, self._store, job.config, data)
         self._at = Progress()
+        self._stop = StopFlag()
+        self._evaluation_was_stopped = False
 
     def train(self, stop: StopFlag) -> tuple[JsonObject, int]:
         """(the keys of `--json`, 0 or the signal that stopped the run)."""
+        self._stop = stop
         at = self._at = self._resume()
         self._announce(at)
         if self._job.resume not in ("auto", "never"):
@@ -72,10 +75,9 @@ class Session:
                 raise
             raise self._explain(error) from None
         result = self._result(at)
+        signal = signal or self._finish(at, result)
         if signal:
             self._stopped(at, signal)
-        else:
-            self._finish(at, result)
         self._parts.strategy.close()
         return records.finite(result), signal
 
@@ -191,7 +193,9 @@ class Session:
                 strategy=parts.strategy,
                 precision=parts.precision,
                 intervals=intervals,
+                asked_to_stop=lambda: self._stop.requested,
             )
+        self._evaluation_was_stopped = found is None
         if left_out:
             self._journal.corrupt(self._at, name, split.ids(np.array(left_out)).tolist())
         return found
@@ -220,14 +224,22 @@ class Session:
         message = f"stopped by signal {signal}; the same command goes on"
         self._journal.status("stopped", at, message)
 
-    def _finish(self, at: Progress, result: JsonObject) -> None:
-        """Evaluate the best weights and write the results; fills in `val` and `test`."""
+    def _finish(self, at: Progress, result: JsonObject) -> int:
+        """Evaluate the best weights and write the results; fills in `val` and `test`.
+
+        Returns 0, or the signal that stopped it: the resumed run evaluates anew.
+        """
         parts = self._parts
         ended_with = parts.strategy.state(parts.model, None).model
         self._journal.event("ranks", ranks=describe_ranks(parts.strategy, ended_with))
         self._saver.finish()
-        results = {name: self._evaluate(name, intervals=True) for name in ("val", "test")}
-        found = {name: value for name, value in results.items() if value is not None}
+        found = {}
+        for name in ("val", "test"):
+            value = self._evaluate(name, intervals=True)
+            if self._evaluation_was_stopped:
+                return parts.strategy.agree(self._stop.requested)
+            if value is not None:
+                found[name] = value
         if self._run is not None:
             write_results(self._run, self._data.splits, found)
         for name, value in found.items():
@@ -235,3 +247,4 @@ class Session:
             result[name] = value.metrics
         self._journal.event("end", state="done", **result)
         self._journal.status("done", at, f"best epoch {at.best_epoch}")
+        return 0

@@ -80,15 +80,13 @@ def work(
 
 
 class StopAfter:
-    """Asks to stop when polled for the n-th time."""
+    """Asks to stop from the n-th time on that it is polled; -1: never."""
 
     def __init__(self, polls):
-        self._left = polls
+        self._left = polls if polls >= 0 else float("inf")
 
     @property
     def requested(self):
-        if self._left < 0:
-            return 0
         self._left -= 1
         return 15 if self._left < 0 else 0
 

@@ -108,7 +108,11 @@ def test_another_seed_gives_other_weights(shards, finished, tmp_path):
     assert not same_weights(weights(tmp_path / "other"), weights(finished[0]))
 
 
-@pytest.mark.parametrize("stops", [(1,), (3,), (0, 0, 1, 1)], ids=["middle", "last", "often"])
+@pytest.mark.parametrize(
+    "stops",
+    [(1,), (3,), (4,), (16,), (18,), (0, 0, 1, 1)],
+    ids=["middle", "last", "validating", "evaluating-val", "evaluating-test", "often"],
+)
 def test_stopped_and_resumed_run_equals_the_undisturbed_one_bit_for_bit(
     shards, finished, tmp_path, stops
 ):
@@ -116,6 +120,7 @@ def test_stopped_and_resumed_run_equals_the_undisturbed_one_bit_for_bit(
     for polls in stops:
         assert train(job(shards, out), StopAfter(polls)).signal == 15
         assert records.read_status(out)["state"] == "stopped"
+        assert not (out / "metrics.json").exists()
     outcome = train(job(shards, out))
     assert outcome.signal == 0
     whole, result = finished
