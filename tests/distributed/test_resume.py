@@ -94,6 +94,15 @@ def test_fsdp_goes_on_from_the_parts_before_an_altered_one_to_the_same_bits(fold
     assert metrics[0] == metrics[1]
 
 
+def test_pipeline_stopped_in_an_epoch_gives_the_same_bits(folder):
+    sets = {"train.epochs": 1, "train.ema_decay": 0.9, "data.batch_size": 4}
+    for out, polls in (("whole-pipeline", -1), ("stopped-pipeline", 3), ("stopped-pipeline", -1)):
+        resumptions.run_world(2, folder, out, strategy="pipeline", polls=polls, **sets)
+    events = records.read(folder / "stopped-pipeline" / "records.jsonl")
+    assert [e["step"] for e in events if e["event"] == "start"] == [0, 3]
+    assert files_of(folder, "stopped-pipeline") == files_of(folder, "whole-pipeline")
+
+
 def test_parts_are_read_by_more_processes_and_by_one_alone(folder):
     sets = {"train.epochs": 2, "train.ema_decay": 0.9}
     resumptions.run_world(2, folder, "parts", strategy="fsdp", polls=3, **sets)

@@ -4,6 +4,7 @@ import re
 import resource
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -117,3 +118,26 @@ def test_time_waited_for_data_is_recorded_for_every_step(tmp_path):
     steps = [event for event in records.read(tmp_path / "records.jsonl")]
     assert [event["step_data_seconds"] for event in steps] == [[0.5, 0, 0.25], [0, 0.25, 2.0]]
     assert [event["data_seconds"] for event in steps] == [0.75, 2.25]
+
+
+def test_loader_reads_in_one_thread_that_ends_when_an_epoch_is_abandoned(tmp_path):
+    """No processes are started, so none can be forked from a process with threads."""
+    shards = toy.make_shards(tmp_path / "d", side=8)
+    loader = TrainLoader(
+        Split(shards, "train"),
+        seed=3,
+        batch_size=2,
+        accumulate=1,
+        rank=0,
+        world_size=1,
+        augment=False,
+        device=torch.device("cpu"),
+    )
+    before = set(threading.enumerate())
+    steps = loader.epoch(0)
+    next(steps)
+    (reader,) = set(threading.enumerate()) - before
+    assert reader.name == "medtrain-read-ahead"
+    assert not Path(f"/proc/self/task/{reader.native_id}/children").read_text()
+    steps.close()
+    assert not reader.is_alive()

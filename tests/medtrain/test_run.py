@@ -9,7 +9,7 @@ import pytest
 import toy
 from safetensors.torch import load_file
 
-from medtrain import records, run
+from medtrain import checkpoint, records, run
 from medtrain.config import resolve
 from medtrain.distributed import World
 from medtrain.errors import CheckpointError, ConfigError, UsageError, VerificationError
@@ -72,6 +72,20 @@ def test_run_folder_holds_what_was_promised(finished):
     assert environment["global_batch"] == 8 and environment["world_size"] == 1
     assert environment["batch_statistics"] == {"images": 4, "over": "one batch, 2 accumulated"}
     assert resolve(file=out / "config.yaml").train.accumulate == 2
+
+
+def test_checkpoint_holds_all_that_going_on_needs(shards, finished):
+    out, _ = finished
+    saved = checkpoint.load(out / "checkpoints" / "last")
+    state = saved.state
+    assert state["progress"]["epoch"] == 2 and state["progress"]["position"] == 0  # in samples
+    assert {"schedule", "precision", "average"} <= state.keys()  # the scaler is the precision's
+    assert state["random"]["seed"] == state["config"]["seed"] == 42
+    manifest = json.loads((shards / "manifest.json").read_text())
+    assert state["data"]["digest"] == manifest["digest"]
+    assert resolve(file=out / "config.yaml").to_dict() == state["config"]
+    assert {"torch", "numpy", "medprep"} <= state["versions"].keys()
+    assert saved.tensors.model.keys() and saved.tensors.optimizer.keys()
 
 
 def test_records_tell_every_step_and_epoch(finished):
