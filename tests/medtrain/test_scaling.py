@@ -291,11 +291,22 @@ def test_the_pipeline_is_held_against_the_split_without_micro_batches() -> None:
         [measured(case(2, strategy="pipeline"), rate) for rate in rates]
         for rates in ((138, 140, 142), (78, 81, 84))
     )
-    words = "On 2 processes the pipeline's micro-batches are {}x of pipeline-alternating"
-    assert words.format("1.75") in advice([*serial, *split, *faster])
-    assert "(faster)" in advice([*serial, *split, *faster])
-    assert "no faster than the repeats differ" in advice([*serial, *split, *same])
-    assert "micro-batches" not in advice([*serial, *faster])
+    words = "gets through {} times the images of pipeline-alternating"
+    said = advice([*serial, *split, *faster])
+    assert words.format("1.75") in said and "no more than the repeats differ" not in said
+    said = advice([*serial, *split, *same])
+    assert words.format("1.01") in said and "no more than the repeats differ" in said
+    assert "gets through" not in advice([*serial, *faster])
+
+
+def test_what_strong_and_weak_scaling_share_is_said_once() -> None:
+    names = ("serial", "pipeline", "pipeline-naive")
+    cases = [
+        case(1 if name == "serial" else 2, strategy=name, scaling=scaling)
+        for scaling in ("strong", "weak")
+        for name in names
+    ]
+    assert advice([measured(each, 100) for each in cases for _ in range(3)]).count("gets") == 1
 
 
 def test_noise_is_named_before_anything_else() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from medtrain.scaling.grid import SPLITS, STRONG
+from medtrain.scaling.grid import SPLITS, STRONG, Case
 from medtrain.scaling.study import Amdahl, Row, Study
 
 NOISY = 0.10  # spread over repeats above which differences are not to be trusted
@@ -110,24 +110,30 @@ def _limit(row: Row, fits: Sequence[Amdahl]) -> str:
 
 def _micro_batches(rows: Sequence[Row]) -> list[str]:
     """The pipeline beside the same model split by layers without micro-batches."""
-    pipelines = {
-        replace(row.case, strategy=""): row for row in rows if row.case.strategy == "pipeline"
-    }
-    found = []
-    for row in rows:
-        other = pipelines.get(replace(row.case, strategy=""))
-        if row.case.strategy not in SPLITS or other is None:
-            continue
-        ratio, count = other.images_per_s / row.images_per_s, row.case.processes
-        if abs(ratio - 1) <= row.spread + other.spread:
-            verdict = "no faster than the repeats differ"
-        else:
-            verdict = "faster" if ratio > 1 else "slower"
-        found.append(
-            f"On {count} processes the pipeline's micro-batches are {ratio:.2f}x of "
-            f"{row.case.strategy}, where all processes but one wait ({verdict})."
-        )
-    return found
+    pipelines = {_like(row.case): row for row in rows if row.case.strategy == "pipeline"}
+    pairs = [
+        (pipelines[_like(row.case)], row)
+        for row in rows
+        if row.case.strategy in SPLITS and _like(row.case) in pipelines
+    ]
+    sentences = [
+        f"{pipeline.case} gets through {pipeline.images_per_s / split.images_per_s:.2f} times the "
+        f"images of {split.case.strategy}, where all processes but one wait for the whole batch"
+        f"{_doubt(pipeline, split)}."
+        for pipeline, split in pairs
+    ]
+    return list(dict.fromkeys(sentences))  # strong and weak scaling of a pipeline are the same
+
+
+def _like(case: Case) -> Case:
+    """What a pipeline and a plain split of it have in common."""
+    return replace(case, strategy="pipeline")
+
+
+def _doubt(one: Row, other: Row) -> str:
+    noise = one.spread + other.spread
+    is_within = abs(one.images_per_s / other.images_per_s - 1) <= noise
+    return ": no more than the repeats differ" if is_within else ""
 
 
 def _memory(rows: Sequence[Row]) -> list[str]:

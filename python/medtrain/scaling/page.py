@@ -34,6 +34,7 @@ def render(found: Study, report: Mapping[str, Any], pictures: Pictures) -> str:
             ),
             _advice(report["advice"]),
             *(_table(found, scaling) for scaling in found.scalings),
+            tag("p", method(), class_="note"),
             _devices(found),
             _pictures(pictures),
             _amdahl(found),
@@ -59,7 +60,6 @@ def _table(found: Study, scaling: str) -> Markup:
         "section",
         tag("h2", title_of(scaling)),
         table(HEAD, rows, numeric=range(1, len(HEAD))),
-        tag("p", method(), class_="note"),
     )
 
 

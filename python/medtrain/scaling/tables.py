@@ -85,7 +85,7 @@ def amdahl_text(fit: Amdahl) -> str:
     if fit.limit < 1:
         return (
             f"{fit.series}: slower with more processes, which Amdahl's law knows nothing of: their "
-            f"own cost grows (serial share {share} from {points})"
+            f"own cost grows (from {points})"
         )
     if fit.points == 1:
         return (
