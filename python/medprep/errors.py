@@ -56,6 +56,10 @@ class UsageError(MedprepError):
     exit_code = 2
 
 
+class SourceError(UsageError):
+    """SRC is nothing that could be listed; the message names SRC and nothing in it."""
+
+
 class ConfigError(UsageError):
     """A configuration value that is unknown, mistyped or contradictory."""
 

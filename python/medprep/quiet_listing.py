@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 
 from medprep import privacy
-from medprep.errors import MedprepError
+from medprep.errors import MedprepError, NoInputError, SourceError
 from medprep.sources import Listing, SourceOptions, list_source, patient_layout, root_of
 from medprep.sources.listing import is_dicom_file, is_hidden
 
@@ -31,7 +31,8 @@ def list_quietly(
     except Exception as error:
         if private is False or (private is None and not may_name_patients(src, layout)):
             raise
-        raise privacy.without_names(error, src, listing=True) from None
+        names_only_src = isinstance(error, SourceError | NoInputError)
+        raise privacy.without_names(error, src, listing=not names_only_src) from None
 
 
 def may_name_patients(src: Path, layout: str) -> bool:

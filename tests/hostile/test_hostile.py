@@ -38,6 +38,25 @@ REFUSED = {
 }
 
 
+PAGE = Path(__file__).parents[2] / "docs" / "formats.md"
+
+
+def table_of_refused() -> str:
+    """Files by reason, as docs/formats.md has them."""
+    reasons: dict[str, list[str]] = {}
+    for path, reason in REFUSED.items():
+        reasons.setdefault(reason, []).append(f"`{path}`")
+    lines = [f"| {', '.join(paths)} | {reason} |" for reason, paths in reasons.items()]
+    return "\n".join(["| files | why |", "| --- | --- |", *lines])
+
+
+def test_the_page_lists_what_is_refused_and_why():
+    page = PAGE.read_text()
+    assert page.split("<!-- refused -->")[1].split("<!-- /refused -->")[0].strip() == (
+        table_of_refused()
+    ), f"put this into {PAGE.name}:\n{table_of_refused()}"
+
+
 def test_the_same_seed_makes_the_same_files():
     for number in range(len(MUTATIONS)):
         assert mutated(number, seed=7) == mutated(number, seed=7)

@@ -117,6 +117,14 @@ def test_a_folder_that_cannot_be_opened_is_not_named(home, run, verb, monkeypatc
     assert not hits(said), said
 
 
+def test_what_is_wrong_with_src_itself_is_said_and_src_is_not_named(home, run):
+    patients(home)
+    (home / f"{canaries.NAME}.pdf").write_text("no table")
+    code, said = run("scan", home / f"{canaries.NAME}.pdf")
+    assert code == 2 and "SRC: expected a folder of images, a table or an array file" in said
+    assert not hits(said), said
+
+
 @pytest.mark.parametrize("verb", VERBS)
 def test_an_unexpected_error_over_dicom_is_a_place_in_the_code(home, run, verb, monkeypatch):
     def fail(*arguments: object, **options: object) -> None:

@@ -205,3 +205,27 @@ def test_the_text_names_every_fact_once(collection) -> None:
     names = [line.split("  ")[0] for line in text.splitlines() if line and line[0] != " "]
     assert len(names) == len(set(names))
     assert "medprep shard would store:" in text
+
+
+def test_rows_of_arrays_have_headers_though_they_are_no_files(tmp_path) -> None:
+    rng = np.random.default_rng(4)
+    images = rng.integers(0, 256, (5, 12, 14, 3), dtype=np.uint8)
+    labels = np.arange(5) % 2
+    np.savez(tmp_path / "set.npz", train_images=images, train_labels=labels)
+    result = CliRunner().invoke(main, ["scan", str(tmp_path / "set.npz"), "--json"])
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.stdout.splitlines()[-1])
+    assert (found["readable"], found["unreadable"]["count"]) == (5, 0)
+    assert (found["formats"], found["modes"]) == ({"array": 5}, {"RGB 8-bit": 5})
+    assert found["bytes"] == images.nbytes
+    assert found["sizes"]["most_common"] == [{"height": 12, "width": 14, "count": 5}]
+
+
+def test_the_text_shows_the_terms_of_captions_and_the_rule_of_modalities(tmp_path) -> None:
+    write_image(tmp_path / "images" / "PMC1_F1.jpg", 1)
+    line = {"image": "PMC1_F1.jpg", "caption": "Axial CT of the chest with a lung mass, H&E stain"}
+    (tmp_path / "pmc_oa.jsonl").write_text(json.dumps(line) + "\n")
+    text = render(scan(tmp_path, ScanOptions()).summary)
+    for group, term in (("imaging", "CT 1"), ("anatomy", "lung 1"), ("stain", "H&E 1")):
+        assert any(line.split()[0] == group and term in line for line in text.splitlines() if line)
+    assert "the first imaging term of this order" in text

@@ -235,3 +235,13 @@ def test_real_collections_are_recognised(real_data):
     assert sum(item.class_name is None for item in labelled.items) == 2
     assert len(listing_of(real_data / "derm").class_names) == 8
     assert listing_of(real_data / "cxr-nih-png").layout == "files"
+
+
+def test_images_of_kinds_that_are_not_decoded_are_listed_and_others_are_not(tmp_path):
+    for name in ("a.j2k", "b.PSD", "c.pgm", "d.heic", "e.png"):
+        write_image(tmp_path / "x.png", 1)
+        (tmp_path / "x.png").rename(tmp_path / name)
+    for name in ("notes.txt", "report.pdf", "table.xlsx"):
+        (tmp_path / name).write_text("no image")
+    found = [item.path for item in listing_of(tmp_path, "files").items]
+    assert found == ["a.j2k", "b.PSD", "c.pgm", "d.heic", "e.png"]

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from medprep import _core
+from medprep.sources.array_files import ArrayInfo
+from medprep.sources.arrays import find_array, row_of
 
 _AT_ONCE = 2048  # files between two looks at the progress
 
@@ -59,6 +61,28 @@ def read_headers(
         for path, found in zip(some, _core.probe_files(str(root), some, threads), strict=True):
             yield _header(path, _size(root / path), found)
         progress(start + len(some))
+
+
+def array_headers(root: Path, paths: Sequence[str]) -> Iterator[Header]:
+    """The same for rows of arrays (layout `arrays`), whose shapes the array files know."""
+    arrays: dict[tuple[str, str | None], ArrayInfo] = {}
+    for path in paths:
+        file, member, _ = row_of(path)
+        if (file, member) not in arrays:
+            arrays[file, member] = find_array(root, file, member)
+        info = arrays[file, member]
+        _, height, width, *rest = info.shape
+        channels = rest[0] if rest else 1
+        item_bytes = info.dtype.itemsize
+        yield Header(
+            path=path,
+            size=height * width * channels * item_bytes,
+            format="array",
+            height=height,
+            width=width,
+            channels=channels,
+            bits=8 * item_bytes,
+        )
 
 
 def _header(path: str, size: int, found: dict[str, int | str]) -> Header | Unreadable:

@@ -11,7 +11,7 @@ from typing import Any
 from medprep.options import DataOptions
 from medprep.planning import Planned, is_private, list_for, plan_listing
 from medprep.privacy import nameless_errors
-from medprep.scan.headers import Header, read_headers
+from medprep.scan.headers import Header, Unreadable, array_headers, read_headers
 from medprep.scan.summary import other_files, summarise
 from medprep.sources import Listing
 from medprep.storage import make_folder, write_atomically
@@ -66,7 +66,11 @@ def _look(
     nowhere = src.absolute().parent / "out"
     planned = plan_listing(src, nowhere, data, _copy(listing), threads=threads, keep_key=False)
     paths = [item.path for item in listing.items]
-    headers = list(read_headers(listing.root, paths, threads=threads, progress=progress))
+    headers: list[Header | Unreadable]
+    if listing.staged:
+        headers = list(array_headers(listing.root, paths))
+    else:
+        headers = list(read_headers(listing.root, paths, threads=threads, progress=progress))
     private = planned.plan.private
     summary = {
         "src": "SRC (private)" if private else str(src),

@@ -23,8 +23,10 @@ def facts(summary: dict[str, Any]) -> list[tuple[str, str]]:
         ("frames", _frames_text(summary["frames"])),
         ("ICC profiles", _icc_text(summary["icc_profiles"])),
         ("modalities", counts_text(summary["modalities"] or {})),
+        ("  by the rule", summary["modality_rule"] if summary["captions"] else ""),
         ("boxes", _boxes_text(summary["boxes"])),
         ("captions", _captions_text(summary["captions"])),
+        *_term_facts(summary["captions"]),
         *((f"{name}", _attribute_text(column)) for name, column in summary["attributes"].items()),
         ("unreadable", reasons_text(summary["unreadable"])),
         ("refused", reasons_text(summary["refused"])),
@@ -139,6 +141,12 @@ def _captions_text(captions: dict[str, Any] | None) -> str:
         f"missing); words {words['mean']:.1f} ± {words['std']:.1f}, median {words['median']:g}; "
         f"characters {characters['mean']:.1f} ± {characters['std']:.1f}"
     )
+
+
+def _term_facts(captions: dict[str, Any] | None) -> list[tuple[str, str]]:
+    """The four groups of terms, each with its most frequent ones."""
+    groups = {} if captions is None else captions["terms"]
+    return [(f"  {group}", counts_text(terms, most=6) or "none") for group, terms in groups.items()]
 
 
 def _attribute_text(column: dict[str, Any]) -> str:

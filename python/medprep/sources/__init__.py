@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Protocol
 
-from medprep.errors import NoInputError, UsageError
+from medprep.errors import NoInputError, SourceError, UsageError
 from medprep.sources import (
     arrays,
     coco,
@@ -28,7 +28,7 @@ from medprep.sources import (
     table,
     yolo,
 )
-from medprep.sources.listing import IMAGE_SUFFIXES, Listing, Note
+from medprep.sources.listing import DECODED_SUFFIXES, Listing, Note
 from medprep.sources.options import ReadHeaders, SourceOptions
 
 __all__ = [
@@ -90,17 +90,17 @@ def list_source(src: Path, *, layout: str = "auto", options: SourceOptions) -> L
     """
     check_layout(layout)
     if not src.exists():
-        raise UsageError(f"{src}: no such file or folder")
+        raise SourceError(f"{src}: no such file or folder")
     found = _recognised(src) if layout == "auto" else []
     if not src.is_dir() and not found and layout not in _OF_FILES:
-        raise UsageError(f"{src}: expected a folder of images, a table or an array file")
+        raise SourceError(f"{src}: expected a folder of images, a table or an array file")
     name = found[0][0] if layout == "auto" else layout
     listing = LAYOUTS[name].list_source(src, options)
     headers.add_headers(listing, options)
     if layout == "auto":
         listing.notes[:0] = _notes(found)
     if not listing.items and not listing.failures:
-        suffixes = ", ".join(sorted(IMAGE_SUFFIXES)[:6])
+        suffixes = ", ".join(sorted(DECODED_SUFFIXES)[:6])
         raise NoInputError(f"{src}: no images found (looked for {suffixes}, ...)")
     return listing
 

@@ -88,6 +88,14 @@ def row_of(path: str) -> tuple[str, str | None, int]:
     return found[1], found[2], int(found[3])
 
 
+def find_array(root: Path, file: str, member: str | None) -> ArrayInfo:
+    """The array that `row_of` names. Raises UsageError when it is not there or damaged."""
+    info = read_headers(root, file).get(Path(file).stem if member is None else member)
+    if info is None:
+        raise UsageError(f"{root / file}: no array {member or Path(file).stem}")
+    return info
+
+
 def check_images(root: Path, info: ArrayInfo) -> None:
     """Raise UsageError unless the array can be read as images."""
     shape, where = info.shape, f"{root / info.file}: {info.name}"

@@ -16,11 +16,16 @@ from typing import NamedTuple
 from medprep.errors import UsageError
 from medprep.types import UNLABELLED_SPLIT, Failure, SourceItem
 
-IMAGE_SUFFIXES = frozenset(
-    # JPEG 2000 is not decoded; it is listed so that it fails with a reason, not silently
+DECODED_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png"}
-    | {".bmp", ".dcm", ".dicom", ".gif", ".jp2", ".tif", ".tiff", ".webp"}
+    | {".bmp", ".dcm", ".dicom", ".gif", ".tif", ".tiff", ".webp"}
 )
+_OTHER_IMAGES = frozenset(
+    # Not decoded; listed so that they fail with a reason, not silently.
+    {".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx", ".jls", ".jxl", ".avif", ".heic", ".heif"}
+    | {".psd", ".dds", ".ico", ".tga", ".pbm", ".pgm", ".ppm", ".pnm"}
+)
+IMAGE_SUFFIXES = DECODED_SUFFIXES | _OTHER_IMAGES
 _DICOM_SUFFIXES = frozenset({".dcm", ".dicom"})
 _IGNORED_FOLDERS = frozenset({"__MACOSX"})
 _MAX_NAME = 255  # bytes of one part of a path on Linux
