@@ -74,6 +74,118 @@ unsafe fn load16(at: *const u8) -> __m128i {
     unsafe { _mm_loadu_si128(at.cast()) }
 }
 
+/// Two 16-byte loads `at` bytes after the starts of two outputs, ready for [`RGB_TAPS`].
+///
+/// # Safety
+/// Both are readable.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn load_pixels(row: *const u8, [left, right]: [usize; 2], at: usize) -> __m256i {
+    let top_mask = _mm256_set1_epi64x(0x00FF_FFFF_FFFF_FFFF);
+    let top_mask = _mm256_blend_epi32::<0b0011_0011>(top_mask, _mm256_set1_epi32(-1));
+    let top = _mm256_setr_epi32(0, 0, 0, 0x4B00_0000, 0, 0, 0, 0x4B00_0000);
+    // SAFETY: the caller's promise.
+    let source = unsafe {
+        _mm256_inserti128_si256::<1>(
+            _mm256_castsi128_si256(load16(row.wrapping_add(left + at))),
+            load16(row.wrapping_add(right + at)),
+        )
+    };
+    _mm256_or_si256(_mm256_and_si256(source, top_mask), top)
+}
+
+/// A weight and 2^23 times it.
+type Weight = [__m256; 2];
+
+/// The weights of two outputs: tap 0, the last but one, the last, and all between.
+struct Weights {
+    first: Weight,
+    last: [Weight; 2],
+    middle: Weight,
+}
+
+impl Weights {
+    /// That of tap `tap` of `taps`.
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    fn of(&self, tap: usize, taps: usize) -> Weight {
+        if tap + 1 == taps {
+            self.last[1]
+        } else if tap + 2 == taps {
+            self.last[0]
+        } else if tap == 0 {
+            self.first
+        } else {
+            self.middle
+        }
+    }
+}
+
+/// The product of tap `tap` of five with its weight.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn product(source: __m256i, mask: __m256i, [weight, weight23]: Weight) -> __m256 {
+    let byte = _mm256_castsi256_ps(_mm256_shuffle_epi8(source, mask));
+    _mm256_fmsub_ps(byte, weight, weight23)
+}
+
+/// The sums of two outputs along a row, `TAPS` taps, or `taps` for 0. Written out for up to 15: the
+/// compiler leaves longer loops as they are, with the choice of the weight inside.
+///
+/// # Safety
+/// 16 bytes are readable at every fifth tap from the starts on.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn sum_along<const TAPS: usize>(
+    row: *const u8,
+    starts: [usize; 2],
+    taps: usize,
+    weights: &Weights,
+    masks: &[__m256i; 5],
+) -> __m256 {
+    // SAFETY: the caller's promise.
+    let mut source = unsafe { load_pixels(row, starts, 0) };
+    if TAPS == 0 {
+        let mut value = product(source, masks[0], weights.of(0, taps));
+        for tap in 1..5 {
+            value = _mm256_add_ps(value, product(source, masks[tap], weights.of(tap, taps)));
+        }
+        let mut tap = 5;
+        while tap + 7 <= taps {
+            // SAFETY: the caller's promise.
+            source = unsafe { load_pixels(row, starts, 3 * tap) };
+            for &mask in masks {
+                value = _mm256_add_ps(value, product(source, mask, weights.middle));
+            }
+            tap += 5;
+        }
+        for tap in tap..taps {
+            if tap % 5 == 0 {
+                // SAFETY: the caller's promise.
+                source = unsafe { load_pixels(row, starts, 3 * tap) };
+            }
+            value = _mm256_add_ps(value, product(source, masks[tap % 5], weights.of(tap, taps)));
+        }
+        return value;
+    }
+    let mut value = product(source, masks[0], weights.of(0, TAPS));
+    macro_rules! add {
+        ($($tap:literal)*) => {$(
+            if $tap < TAPS {
+                if $tap % 5 == 0 {
+                    // SAFETY: the caller's promise.
+                    source = unsafe { load_pixels(row, starts, 3 * $tap) };
+                }
+                let part = product(source, masks[$tap % 5], weights.of($tap, TAPS));
+                value = _mm256_add_ps(value, part);
+            }
+        )*};
+    }
+    const { assert!(TAPS < 16) };
+    add!(1 2 3 4 5 6 7 8 9 10 11 12 13 14);
+    value
+}
+
 /// `TAPS` taps, or as many as the plan says for 0.
 ///
 /// # Safety
@@ -81,7 +193,6 @@ unsafe fn load16(at: *const u8) -> __m128i {
 #[target_feature(enable = "avx2,fma")]
 unsafe fn rgb<const TAPS: usize>(pass: &mut Pass<'_>) {
     let plan = pass.plan;
-    let taps = if TAPS == 0 { plan.taps } else { TAPS };
     let mut masks = [_mm256_setzero_si256(); 5];
     for (mask, bytes) in masks.iter_mut().zip(&RGB_TAPS) {
         // SAFETY: 16 bytes of a constant.
@@ -89,11 +200,8 @@ unsafe fn rgb<const TAPS: usize>(pass: &mut Pass<'_>) {
     }
     let two23 = _mm256_set1_ps(TWO23);
     let middle = _mm256_set1_ps(plan.middle);
-    let middle23 = _mm256_mul_ps(middle, two23);
+    let middle = [middle, _mm256_mul_ps(middle, two23)];
     let spread = _mm256_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1);
-    let top_mask = _mm256_set1_epi64x(0x00FF_FFFF_FFFF_FFFF);
-    let top_mask = _mm256_blend_epi32::<0b0011_0011>(top_mask, _mm256_set1_epi32(-1));
-    let top = _mm256_setr_epi32(0, 0, 0, 0x4B00_0000, 0, 0, 0, 0x4B00_0000);
     let rows = pass.rows.map(|row| row.as_ptr().wrapping_sub(pass.base));
     let emit = pass.emit.as_mut_ptr();
     // SAFETY: all arrays of the plan, `sums` and `emit` hold whole groups, 16 outputs each; a
@@ -106,38 +214,15 @@ unsafe fn rgb<const TAPS: usize>(pass: &mut Pass<'_>) {
             let weight = |of: usize| {
                 let two = _mm_loadl_epi64(plan.ends[of].as_ptr().add(output).cast());
                 let two = _mm256_castsi256_ps(_mm256_castsi128_si256(two));
-                _mm256_permutevar8x32_ps(two, spread)
+                let weight = _mm256_permutevar8x32_ps(two, spread);
+                [weight, _mm256_mul_ps(weight, two23)]
             };
-            let (w0, w1, w2) = (weight(0), weight(1), weight(2));
-            let (w0_23, w1_23, w2_23) =
-                (_mm256_mul_ps(w0, two23), _mm256_mul_ps(w1, two23), _mm256_mul_ps(w2, two23));
+            let weights = Weights { first: weight(0), last: [weight(1), weight(2)], middle };
             let sums = pass.sums.as_mut_ptr().add(output * 4);
             let mut sum = _mm256_loadu_ps(sums);
             let mut emitted = emit.add(output * 4);
             for (&row, step) in rows.iter().zip(&pass.steps) {
-                let mut value = _mm256_setzero_ps();
-                let mut source = _mm256_setzero_si256();
-                for tap in 0..taps {
-                    if tap % 5 == 0 {
-                        let at = 3 * tap;
-                        source = _mm256_inserti128_si256::<1>(
-                            _mm256_castsi128_si256(load16(row.wrapping_add(starts[0] + at))),
-                            load16(row.wrapping_add(starts[1] + at)),
-                        );
-                        source = _mm256_or_si256(_mm256_and_si256(source, top_mask), top);
-                    }
-                    let byte = _mm256_castsi256_ps(_mm256_shuffle_epi8(source, masks[tap % 5]));
-                    let part = if tap + 1 == taps {
-                        _mm256_fmsub_ps(byte, w2, w2_23)
-                    } else if tap + 2 == taps {
-                        _mm256_fmsub_ps(byte, w1, w1_23)
-                    } else if tap == 0 {
-                        _mm256_fmsub_ps(byte, w0, w0_23)
-                    } else {
-                        _mm256_fmsub_ps(byte, middle, middle23)
-                    };
-                    value = if tap == 0 { part } else { _mm256_add_ps(value, part) };
-                }
+                let value = sum_along::<TAPS>(row, starts, plan.taps, &weights, &masks);
                 sum = _mm256_add_ps(sum, _mm256_mul_ps(value, _mm256_set1_ps(step.weight)));
                 if step.ends {
                     let words = _mm256_cvtps_epi32(sum);
