@@ -3,8 +3,8 @@
 use std::fmt;
 
 use super::clean::Clean;
-use super::entropy::{MAX_BLOCKS, Run, Slot, Work};
-use super::huffman::{Cache, HALT, Pair, Table};
+use super::entropy::{MAX_BLOCKS, Run, Work};
+use super::huffman::{Cache, Pair, Table};
 use super::idct::{GROUP_WIDTH, Group, MAX_DC, Quant};
 use super::kernels::Kernels;
 use super::layout::{Layout, Sampling, mcu_blocks};
@@ -149,7 +149,7 @@ impl<'t> Chunk<'t> {
         let chroma_groups = mcus / 4;
         let mut index = 0;
         for mcu in 0..mcus {
-            for block in mcu_blocks(layout) {
+            for (at, block) in mcu_blocks(layout).enumerate() {
                 let (first, across) = match block.component {
                     0 => (0, layout.h),
                     component => (luma_groups + (component - 1) * chroma_groups, 1),
@@ -157,11 +157,10 @@ impl<'t> Chunk<'t> {
                 let x = mcu * across + block.x;
                 let group = first + block.y * (mcus * across / 4) + x / 4;
                 let pair = tables[block.component];
-                let base = (size_of::<Group>() / 2 * group + 8 * (x % 4)) as u32;
-                chunk.work.slots[index] = Slot { ac: &pair.ac, next_dc: &HALT, base };
-                if index > 0 {
-                    chunk.work.slots[index - 1].next_dc = &pair.dc;
-                }
+                // After an MCU comes one that begins with luma.
+                let next = mcu_blocks(layout).nth(at + 1).map_or(0, |block| block.component);
+                let next_dc = &tables[next].dc;
+                chunk.work.set_block(index, [group, x % 4], &pair.ac, next_dc);
                 let plan = &mut chunk.groups[group];
                 (plan.component, plan.x, plan.y) = (block.component, x / 4 * 4, block.y);
                 plan.blocks[x % 4] = index as u8;
@@ -242,11 +241,9 @@ impl<'a> Blocks<'a> {
             let count = self.left.min(mcus - done);
             let (from, to) = (done * per_mcu, (done + count) * per_mcu);
             let Chunk { work, dc, .. } = &mut self.chunk;
-            let next_dc = std::mem::replace(&mut work.slots[to - 1].next_dc, &HALT);
             let run = Run { from, to, dc };
             let clean = self.clean.bytes();
             self.position = (self.kernels.decode_blocks)(work, run, clean, self.position)?;
-            work.slots[to - 1].next_dc = next_dc;
             self.sum_dc(from, to)?;
             if self.position > self.clean.bits(self.segment).1 {
                 return Err(Refusal::Damaged("premature end of data"));
@@ -261,12 +258,12 @@ impl<'a> Blocks<'a> {
     fn sum_dc(&mut self, from: usize, to: usize) -> Result<()> {
         let luma = self.layout.h * self.layout.v;
         let (mut sums, mut beyond) = (self.predictions, false);
-        let Work { slots, coefficients, .. } = &mut self.chunk.work;
-        for mcu in slots[from..to].chunks_exact(self.layout.blocks_per_mcu()) {
-            for (at, slot) in mcu.iter().enumerate() {
+        let (places, coefficients) = self.chunk.work.dc_places();
+        for mcu in places[from..to].chunks_exact(self.layout.blocks_per_mcu()) {
+            for (at, &place) in mcu.iter().enumerate() {
                 let component = (at + 1).saturating_sub(luma);
                 let (sum, bound) = (&mut sums[component], self.bounds[component]);
-                let dc = &mut coefficients[slot.base as usize];
+                let dc = &mut coefficients[place as usize];
                 // No overflow: the bound was kept before this chunk, which has 64 blocks at most.
                 *sum = sum.wrapping_add(i32::from(*dc));
                 *dc = *sum as i16;

@@ -20,34 +20,56 @@ pub(super) type Coefficients = [i16; MAX_BLOCKS * 64];
 /// Steps between two refills, which leave at least 56 bits.
 const STEPS: u32 = 56 / MAX_ENTRY_BITS;
 
-/// One block of a chunk.
-#[derive(Clone, Copy)]
-pub(super) struct Slot<'t> {
-    /// Table for the steps of this block after the first.
-    pub ac: &'t Table,
-    /// Table for the first step of the next block; [`HALT`] for the last block to decode.
-    pub next_dc: &'t Table,
-    /// Place of the block's first coefficient.
-    pub base: u32,
-}
-
-impl Slot<'_> {
-    /// A slot past the end of a list.
-    pub const NONE: Slot<'static> = Slot { ac: &HALT, next_dc: &HALT, base: 0 };
-}
-
-/// A chunk of blocks in the making. One structure, so that one register holds its address.
+/// A chunk of blocks in the making. One structure, so that one register holds its address; in this
+/// order, so that it is the coefficients' address too; aligned, so that no row straddles cache lines.
+#[repr(C, align(64))]
 pub(super) struct Work<'t> {
     /// The coefficients, zero before a block is decoded.
     pub coefficients: Coefficients,
     /// The blocks in the order of the file.
-    pub slots: [Slot<'t>; MAX_BLOCKS],
+    slots: Slots<'t>,
     /// Position in zigzag order to place in a block. Positions past the block are never used, but
     /// an 8-bit index into 256 entries needs no check.
     places: [u16; 256],
-    /// For each block 128 + the number of coefficients up to the last one that is not zero. Apart
-    /// from the slots: so close to what every step loads, its store would delay the loads.
+    /// For each block 128 + the number of coefficients up to the last one that is not zero.
     pub reaches: [u8; MAX_BLOCKS],
+}
+
+/// What the loop must know of each block; lists, because their indexes need no multiplication.
+#[repr(C)]
+struct Slots<'t> {
+    /// Table for the steps of the block after the first.
+    ac: [&'t Table; MAX_BLOCKS],
+    /// Table for the first step of the next block.
+    next_dc: [&'t Table; MAX_BLOCKS],
+    /// Place of the block's first coefficient, see [`Work::set_block`].
+    base: [u32; MAX_BLOCKS],
+}
+
+impl<'t> Work<'t> {
+    /// Makes block `index` in file order lane `lane` of group `group`: its steps after the first are
+    /// by `ac`, the first of the block after it by `next_dc`.
+    ///
+    /// # Panics
+    /// If a chunk does not have that block.
+    pub fn set_block(
+        &mut self,
+        index: usize,
+        [group, lane]: [usize; 2],
+        ac: &'t Table,
+        next_dc: &'t Table,
+    ) {
+        const GROUP: usize = 256;
+        assert!(group < MAX_BLOCKS / 4 && lane < 4, "block {lane} of group {group}");
+        self.slots.ac[index] = ac;
+        self.slots.next_dc[index] = next_dc;
+        self.slots.base[index] = (GROUP * group + 8 * lane) as u32;
+    }
+
+    /// The places of the DC coefficients, in file order, and all coefficients.
+    pub fn dc_places(&mut self) -> (&[u32; MAX_BLOCKS], &mut Coefficients) {
+        (&self.slots.base, &mut self.coefficients)
+    }
 }
 
 impl Default for Work<'_> {
@@ -56,9 +78,10 @@ impl Default for Work<'_> {
         for (place, &natural) in places.iter_mut().zip(&NATURAL) {
             *place = u16::from(natural / 8 * 32 + natural % 8);
         }
+        let none = [&HALT; MAX_BLOCKS];
         Self {
             coefficients: [0; MAX_BLOCKS * 64],
-            slots: [Slot::NONE; MAX_BLOCKS],
+            slots: Slots { ac: none, next_dc: none, base: [0; MAX_BLOCKS] },
             places,
             reaches: [0; MAX_BLOCKS],
         }
@@ -81,8 +104,26 @@ pub(super) struct Run<'t> {
 ///
 /// The blocks of another segment or the zeros after the data may be read as codes when the data is
 /// damaged; the caller compares the returned position with the segment's end.
+///
+/// # Panics
+/// If the run is empty or longer than a chunk.
 #[inline(always)]
 pub(super) fn decode_blocks<'t>(
+    work: &mut Work<'t>,
+    run: Run<'t>,
+    clean: &[u8],
+    start: usize,
+) -> Result<usize> {
+    assert!(run.from < run.to && run.to <= MAX_BLOCKS, "blocks of a chunk");
+    let next_dc = std::mem::replace(&mut work.slots.next_dc[run.to - 1], &HALT);
+    let end = decode_until_halt(work, run, clean, start);
+    work.slots.next_dc[run.to - 1] = next_dc;
+    end
+}
+
+/// [`decode_blocks`] for a list that ends with [`HALT`] after a block.
+#[inline(always)]
+fn decode_until_halt<'t>(
     work: &mut Work<'t>,
     run: Run<'t>,
     clean: &[u8],
@@ -93,32 +134,41 @@ pub(super) fn decode_blocks<'t>(
     let mut block = run.from;
     let mut table = run.dc;
     let mut position = Position::START;
+    // Zero, which is there already.
+    let mut pending = Pending { places: [work.slots.base[block] as usize; 2], values: [0; 2] };
     'refill: loop {
         reader.refill(clean).ok_or(overrun)?;
         macro_rules! take {
             ($entry:expr, $step:expr) => {
                 // Only what needs the position waits for it.
                 let (entry, step): (Entry, Step) = ($entry, $step);
-                let slot = &work.slots[block % MAX_BLOCKS];
-                let base = slot.base as usize;
-                work.reaches[block % MAX_BLOCKS] = step.reach();
-                // The late value last: where there is one coefficient, the early value is in its
-                // place.
-                let [late, early] =
+                debug_assert!(block < run.to);
+                // SAFETY: `block` grows only here, by one and with an entry of a table. That after
+                // block `run.to - 1` is `HALT`, which has none, so `block` is below `run.to`, which
+                // is MAX_BLOCKS at most.
+                let base = unsafe {
+                    *work.reaches.get_unchecked_mut(block) = step.reach();
+                    *work.slots.base.get_unchecked(block) as usize
+                };
+                let places =
                     step.positions().map(|at| base + usize::from(work.places[usize::from(at)]));
-                let [late_value, early_value] = step.values(reader.bits);
-                work.coefficients[early % (MAX_BLOCKS * 64)] = early_value;
-                work.coefficients[late % (MAX_BLOCKS * 64)] = late_value;
+                pending = Pending { places, values: entry.values(reader.bits) };
                 reader.skip(entry);
-                table = if_negative(entry.sign(), slot.next_dc, slot.ac);
-                position = step.next();
-                block = block.wrapping_add(usize::from(entry.sign() < 0));
+                // SAFETY: as above.
+                let (ac, next_dc) = unsafe {
+                    let Slots { ac, next_dc, .. } = &work.slots;
+                    (*ac.get_unchecked(block), *next_dc.get_unchecked(block))
+                };
+                (table, position) =
+                    if_negative(entry.sign(), (next_dc, Position::START), (ac, step.next()));
+                block += usize::from(entry.sign() < 0);
             };
         }
         macro_rules! step {
             () => {
                 let entry = table.entry(reader.bits);
                 let step = entry.at(position);
+                pending.store(&mut work.coefficients);
                 if !step.usable() {
                     if block == run.to {
                         return Ok(reader.position());
@@ -141,27 +191,60 @@ pub(super) fn decode_blocks<'t>(
     }
 }
 
-/// One of two tables, chosen without a branch and without waiting for a load: the compiler would
-/// choose between the two addresses and load from there, which adds the load to every step.
+/// Coefficients that are stored one step late, after the look-up of the next: a CPU that lets no
+/// load pass a store whose address it does not know yet would else add the load of the place to
+/// every step.
+#[derive(Clone, Copy)]
+struct Pending {
+    /// Of the late and of the early coefficient.
+    places: [usize; 2],
+    /// In the same order.
+    values: [i16; 2],
+}
+
+impl Pending {
+    /// The late value last: where there is one coefficient, the early value is in its place.
+    #[inline(always)]
+    fn store(self, coefficients: &mut Coefficients) {
+        let ([late, early], [late_value, early_value]) = (self.places, self.values);
+        debug_assert!(early.max(late) < coefficients.len());
+        // SAFETY: places in a block are 231 at most, and its base is at least 232 before the end
+        // (`set_block`).
+        unsafe {
+            *coefficients.get_unchecked_mut(early) = early_value;
+            *coefficients.get_unchecked_mut(late) = late_value;
+        }
+    }
+}
+
+/// A table and the position in the block to begin with.
+type Next<'t> = (&'t Table, Position);
+
+/// One of two, chosen without a branch and without waiting for a load: the compiler would choose
+/// between the addresses of two tables and load from there, which adds the load to every step.
 #[inline(always)]
-fn if_negative<'t>(value: i64, negative: &'t Table, other: &'t Table) -> &'t Table {
+fn if_negative<'t>(value: i32, negative: Next<'t>, other: Next<'t>) -> Next<'t> {
     #[cfg(target_arch = "x86_64")]
     #[allow(clippy::pointers_in_nomem_asm_block, reason = "they are moved, not followed")]
     {
-        let mut chosen: *const Table = other;
-        // SAFETY: two moves between registers.
+        let mut table: *const Table = other.0;
+        let mut position = other.1.0;
+        // SAFETY: moves between registers.
         unsafe {
             std::arch::asm!(
-                "test {value}, {value}",
-                "cmovs {chosen}, {negative}",
+                "test {value:e}, {value:e}",
+                "cmovs {table}, {negative_table}",
+                "cmovs {position:e}, {negative_position:e}",
                 value = in(reg) value,
-                chosen = inout(reg) chosen,
-                negative = in(reg) std::ptr::from_ref(negative),
+                table = inout(reg) table,
+                negative_table = in(reg) std::ptr::from_ref(negative.0),
+                position = inout(reg) position,
+                negative_position = in(reg) negative.1.0,
                 options(pure, nomem, nostack),
             );
         }
-        // SAFETY: `chosen` is one of the two references.
-        unsafe { &*chosen }
+        // SAFETY: `table` is one of the two references.
+        (unsafe { &*table }, Position(position))
     }
     #[cfg(not(target_arch = "x86_64"))]
     std::hint::select_unpredictable(value < 0, negative, other)

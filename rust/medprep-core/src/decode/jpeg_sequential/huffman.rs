@@ -31,13 +31,12 @@ pub(super) const NOT_USABLE: u32 = 64;
 /// What a step does, packed into 64 bits; from the lowest byte up:
 ///
 /// - `length`: bits taken, code and value bits of all symbols together;
-/// - `shift`: how far to shift the bits to have the look-up's and the trailing value bits;
 /// - distances from the current position to the late and to the early coefficient;
-/// - the early value (8 bits), then the late value (16 bits). To the latter the bits shifted are
-///   added, so that value bits after the look-up's are part of it; what the look-up's bits add was
-///   subtracted before;
 /// - `advance`: distance to the position after them, [`END_OF_BLOCK`] or [`NOT_USABLE`] added. An
-///   entry that ends the block is negative as a signed number.
+///   entry that ends the block has a negative lower half as a signed number;
+/// - the early value (16 bits), then the late value (16 bits). To the latter all bits taken are
+///   added, so that value bits after the look-up's are part of it; what the others add was
+///   subtracted before.
 ///
 /// With one coefficient the early value is zero and goes to the place of the late one, which is
 /// written last. With none both are zero and go to a place that is not filled yet.
@@ -45,40 +44,33 @@ pub(super) const NOT_USABLE: u32 = 64;
 pub(super) struct Entry(pub u64);
 
 impl Entry {
-    const UNUSABLE: Self = Self((NOT_USABLE as u64) << 56);
+    const UNUSABLE: Self = Self((NOT_USABLE as u64) << 24);
     /// Not usable because it was not made yet.
     const NOT_MADE: Self = Self(Self::UNUSABLE.0 | 1);
 
-    /// `index` is the look-up that leads here, or any bits of which `Step::values` will see the same.
-    fn new(
-        index: u32,
-        length: u32,
-        trailing: u32,
-        [late, early]: [Coefficient; 2],
-        advance: u32,
-    ) -> Self {
-        debug_assert!(length < 64 && trailing < 16 && advance < 256 && late.at.max(early.at) < 64);
-        let late_value = late.value.wrapping_sub((index << trailing) as i32);
+    /// `taken` are the `length` bits that lead here, those after the look-up's as zeros.
+    fn new(taken: u32, length: u32, [late, early]: [Coefficient; 2], advance: u32) -> Self {
+        debug_assert!((1..64).contains(&length) && advance < 256 && late.at.max(early.at) < 64);
+        let late_value = late.value.wrapping_sub(taken as i32);
         Self(
             u64::from(length)
-                | u64::from(64 - INDEX_BITS - trailing) << 8
-                | u64::from(late.at) << 16
-                | u64::from(early.at) << 24
-                | u64::from(early.value as u8) << 32
-                | u64::from(late_value as u16) << 40
-                | u64::from(advance) << 56,
+                | u64::from(late.at) << 8
+                | u64::from(early.at) << 16
+                | u64::from(advance) << 24
+                | u64::from(early.value as u16) << 32
+                | u64::from(late_value as u16) << 48,
         )
     }
 
     /// One coefficient.
-    fn one(index: u32, length: u32, trailing: u32, coefficient: Coefficient, advance: u32) -> Self {
+    fn one(taken: u32, length: u32, coefficient: Coefficient, advance: u32) -> Self {
         let early = Coefficient { value: 0, ..coefficient };
-        Self::new(index, length, trailing, [coefficient, early], advance)
+        Self::new(taken, length, [coefficient, early], advance)
     }
 
     /// End of block and nothing else.
-    fn end(index: u32, length: u32) -> Self {
-        Self::one(index, length, 0, Coefficient { at: 0, value: 0 }, END_OF_BLOCK)
+    fn end(taken: u32, length: u32) -> Self {
+        Self::one(taken, length, Coefficient { at: 0, value: 0 }, END_OF_BLOCK)
     }
 
     /// Bits taken in the low six bits, something else above.
@@ -89,14 +81,23 @@ impl Entry {
 
     /// Negative for an entry that ends the block.
     #[inline(always)]
-    pub fn sign(self) -> i64 {
-        self.0 as i64
+    pub fn sign(self) -> i32 {
+        self.0 as i32
+    }
+
+    /// The late and the early value; `bits` as they were for the look-up.
+    #[inline(always)]
+    pub fn values(self, bits: u64) -> [i16; 2] {
+        let taken = bits >> (self.0.wrapping_neg() & 63);
+        // Rotated, not shifted: one instruction each.
+        let late = (self.0.rotate_right(48) as u16).wrapping_add(taken as u16);
+        [late as i16, self.0.rotate_right(32) as i16]
     }
 
     /// The entry with its distances turned into positions, for a block that is at `position`.
     #[inline(always)]
     pub fn at(self, position: Position) -> Step {
-        Step(self.0.wrapping_add(position.0))
+        Step((self.0 as u32).wrapping_add(position.0))
     }
 }
 
@@ -109,58 +110,45 @@ struct Coefficient {
 
 /// A position in a block, at the three places of an entry where there is a distance.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Position(u64);
+pub(super) struct Position(pub u32);
 
 impl Position {
     /// The first coefficient of a block.
     pub const START: Self = Self(0);
 
-    #[inline(always)]
-    fn new(k: u64) -> Self {
-        Self(k.wrapping_mul(1 << 16 | 1 << 24 | 1 << 56))
-    }
-
     fn get(self) -> u32 {
-        (self.0 >> 56) as u32
+        self.0 >> 24
     }
 }
 
-/// An [`Entry`] at a position. No field overflows into the next: distances stay below 64, so their
-/// sums with a position stay below 128, or 256 with [`END_OF_BLOCK`].
+/// The lower half of an [`Entry`] at a position. No field overflows into the next: distances stay
+/// below 64, so their sums with a position stay below 128, or 256 with [`END_OF_BLOCK`].
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Step(u64);
+pub(super) struct Step(u32);
 
 impl Step {
     /// False if the entry must not be used at this position: see [`NOT_USABLE`].
     #[inline(always)]
     pub fn usable(self) -> bool {
-        self.0 & (u64::from(NOT_USABLE) << 56) == 0
+        self.0 & (NOT_USABLE << 24) == 0
     }
 
     /// Zigzag positions of the late and of the early coefficient.
     #[inline(always)]
     pub fn positions(self) -> [u8; 2] {
-        [(self.0 >> 16) as u8, (self.0 >> 24) as u8]
-    }
-
-    /// The late and the early value; `bits` as they were for the look-up.
-    #[inline(always)]
-    pub fn values(self, bits: u64) -> [i16; 2] {
-        let trailing = bits >> ((self.0 >> 8) & 63);
-        [(self.0 >> 40).wrapping_add(trailing) as i16, i16::from((self.0 >> 32) as i8)]
+        [(self.0 >> 8) as u8, (self.0 >> 16) as u8]
     }
 
     /// 128 + the number of coefficients up to the last, for a step that ends the block.
     #[inline(always)]
     pub fn reach(self) -> u8 {
-        (self.0 >> 56) as u8
+        (self.0 >> 24) as u8
     }
 
-    /// Where the next step starts: after this one's coefficients or at the next block's start.
+    /// Where the next step starts, if it is one of the same block.
     #[inline(always)]
     pub fn next(self) -> Position {
-        let same_block = (self.0 >> 63).wrapping_sub(1);
-        Position::new((self.0 >> 56) & same_block)
+        Position((self.0 >> 24).wrapping_mul(1 << 8 | 1 << 16 | 1 << 24))
     }
 }
 
@@ -232,17 +220,18 @@ impl Table {
                 return Some(made);
             }
         }
-        self.single(index, bits, position.get())
+        self.single(bits, position.get())
     }
 
     /// Decodes exactly one symbol, whatever its length.
-    fn single(&self, index: u32, bits: u64, k: u32) -> Option<Entry> {
+    fn single(&self, bits: u64, k: u32) -> Option<Entry> {
         let (symbol, length) = self.codes.symbol((bits >> 48) as u32)?;
         let Symbol { run, size, end } = if self.dc { dc_symbol(symbol) } else { ac_symbol(symbol) };
         let (run, size) = (u32::from(run), u32::from(size));
         let after = k + run + 1;
+        let taken = |length: u32| (bits >> (64 - length)) as u32;
         if end {
-            return Some(Entry::end(index, length));
+            return Some(Entry::end(taken(length), length));
         }
         // A run of 16 zeros that reaches the end is an error too: a coefficient must follow it.
         if after > 64 || (after == 64 && size == 0) {
@@ -251,7 +240,7 @@ impl Table {
         let raw = ((bits << length) >> 1 >> (63 - size)) as u32;
         let advance = run + 1 + if after == 64 { END_OF_BLOCK } else { 0 };
         let coefficient = Coefficient { at: run, value: extend(raw, size) };
-        Some(Entry::one(index, length + size, 0, coefficient, advance))
+        Some(Entry::one(taken(length + size), length + size, coefficient, advance))
     }
 }
 
@@ -417,35 +406,32 @@ fn longest_entry(index: u32, first: &Short, second: &Short) -> Option<Entry> {
     let mut window = Window { bits: index, left: INDEX_BITS };
     let symbol = window.take_code(first)?;
     if symbol.end {
-        return Some(Entry::end(index, window.taken()));
+        return Some(Entry::end(window.taken(0), window.length()));
     }
     let (value, trailing) = window.take_value(symbol.size)?;
     let one = Coefficient { at: u32::from(symbol.run), value };
     let after = one.at + 1;
-    let alone = Entry::one(index, window.taken() + trailing, trailing, one, after);
+    let alone = Entry::one(window.taken(trailing), window.length() + trailing, one, after);
     if trailing > 0 {
         return Some(alone);
     }
 
     let Some(symbol) = window.take_code(second) else { return Some(alone) };
     if symbol.end {
-        return Some(Entry::one(index, window.taken(), 0, one, after + END_OF_BLOCK));
+        return Some(Entry::one(window.taken(0), window.length(), one, after + END_OF_BLOCK));
     }
     let Some((value, trailing)) = window.take_value(symbol.size) else { return Some(alone) };
-    if i8::try_from(one.value).is_err() {
-        return Some(alone);
-    }
     let two = Coefficient { at: after + u32::from(symbol.run), value };
     let after = two.at + 1;
-    let length = window.taken() + trailing;
-    let both = Entry::new(index, length, trailing, [two, one], after);
+    let both = Entry::new(window.taken(trailing), window.length() + trailing, [two, one], after);
     if trailing > 0 {
         return Some(both);
     }
 
     match window.take_code(second) {
         Some(symbol) if symbol.end => {
-            Some(Entry::new(index, window.taken(), 0, [two, one], after + END_OF_BLOCK))
+            let end = after + END_OF_BLOCK;
+            Some(Entry::new(window.taken(0), window.length(), [two, one], end))
         }
         _ => Some(both),
     }
@@ -458,8 +444,14 @@ struct Window {
 }
 
 impl Window {
-    fn taken(&self) -> u32 {
+    /// How many bits are used up.
+    fn length(&self) -> u32 {
         INDEX_BITS - self.left
+    }
+
+    /// The bits used up, then `trailing` zeros.
+    fn taken(&self, trailing: u32) -> u32 {
+        self.bits >> self.left << trailing
     }
 
     /// The next symbol, if all of its code is there.

@@ -1,7 +1,7 @@
 //! Every instruction set against the scalar definition, and whole files against OpenCV's pixels.
 
-use super::entropy::{MAX_BLOCKS, Run, Slot, Work};
-use super::huffman::{HALT, Pair};
+use super::entropy::{MAX_BLOCKS, Run, Work};
+use super::huffman::Pair;
 use super::idct::{GROUP_WIDTH, MAX_DC};
 use super::kernels::Kernels;
 use super::markers::{NATURAL, read_header};
@@ -171,10 +171,8 @@ fn decode_random(
     cpu: Cpu,
 ) -> Result<(usize, Vec<i16>, Vec<u8>), ()> {
     let mut work = Work::default();
-    for (index, slot) in work.slots[..blocks].iter_mut().enumerate() {
-        let next_dc = if index + 1 < blocks { &pair.dc } else { &HALT };
-        let base = (256 * (index / 4) + 8 * (index % 4)) as u32;
-        *slot = Slot { ac: &pair.ac, next_dc, base };
+    for index in 0..blocks {
+        work.set_block(index, [index / 4, index % 4], &pair.ac, &pair.dc);
     }
     let run = Run { from: 0, to: blocks, dc: &pair.dc };
     let position =
