@@ -1,8 +1,8 @@
 """Compare medprep with its peers on the same images: same work, same core, in turns.
 
 Writes compare.md, compare.json and compare.png. Peers that are not installed are named as left out;
-`pip install opencv-python-headless simplejpeg deflate albumentations kornia-rs 'pyvips[binary]'`
-brings them all.
+`pip install opencv-python-headless simplejpeg deflate albumentations kornia-rs 'pyvips[binary]'
+nvidia-dali-cuda120` brings them all (the last is 870 MB, and needs no GPU).
 
     python benches/python/compare.py --short
     python benches/python/compare.py --data ../shared/data --update docs/performance.md

@@ -10,6 +10,7 @@ from typing import Any
 
 import data_sets
 from data_sets import DataSetResult
+from goals import Goal, chain_goals, cost_goals, data_set_goals
 from medprep.bench.arithmetic import Comparison, Row
 from medprep.bench.tables import BUSY_LOAD, NOISY_SPREAD
 from medprep.errors import UsageError
@@ -47,6 +48,15 @@ class Report:
     chains: Sequence[ChainResult]
     data_sets: Sequence[DataSetResult]
     run_costs: Sequence[RunCosts] = ()
+
+    def goals_of(self, result: ChainResult | DataSetResult | RunCosts) -> list[Goal]:
+        """What was promised for it; nothing for workloads and CPUs without a promise."""
+        if isinstance(result, ChainResult):
+            path = self.versions.get("core path")
+            return chain_goals(result.workload, chain_rows(result), path)
+        if isinstance(result, DataSetResult):
+            return data_set_goals(result.workload, data_set_rows(result))
+        return cost_goals(cost_rows(result), image_mib=_largest_mib(result))
 
 
 # -- the figures ----------------------------------------------------------------------------------
@@ -131,6 +141,7 @@ def to_json(report: Report) -> dict[str, Any]:
                 "pipeline": r.workload.spec.describe(),
                 "input": {**r.input, "digest": r.comparison.digest},
                 "rows": chain_rows(r),
+                "goals": [goal.to_json() for goal in report.goals_of(r)],
                 "left_out": r.left_out,
             }
             for r in report.chains
@@ -141,6 +152,7 @@ def to_json(report: Report) -> dict[str, Any]:
                 "pipeline": r.workload.spec.describe(),
                 "input": {**r.input, "digest": r.comparison.digest},
                 "rows": data_set_rows(r),
+                "goals": [goal.to_json() for goal in report.goals_of(r)],
                 "left_out": r.left_out,
             }
             for r in report.data_sets
@@ -151,6 +163,7 @@ def to_json(report: Report) -> dict[str, Any]:
                 "pipeline": r.workload.spec.describe(),
                 "input": r.input,
                 "rows": cost_rows(r),
+                "goals": [goal.to_json() for goal in report.goals_of(r)],
             }
             for r in report.run_costs
         ],
@@ -207,9 +220,10 @@ def markdown(report: Report, plot: str | None) -> str:
         *(f"- caution: {caution}" for caution in cautions(report)),
     ]
     for result in report.chains:
-        lines += _section(result.workload.name, result, _table(CHAIN_HEADER, _chain_cells(result)))
+        table = _table(CHAIN_HEADER, _chain_cells(result)) + _goal_lines(report, result)
+        lines += _section(result.workload.name, result, table)
     for data_set in report.data_sets:
-        table = _table(DATA_SET_HEADER, _data_set_cells(data_set))
+        table = _table(DATA_SET_HEADER, _data_set_cells(data_set)) + _goal_lines(report, data_set)
         lines += _section(f"{data_set.workload.name}, files to archive", data_set, table)
     if report.data_sets:
         lines += [
@@ -219,20 +233,31 @@ def markdown(report: Report, plot: str | None) -> str:
             f"recipe resizes to {data_sets.source_recipe.SIDE} px and does nothing else.",
         ]
     for costs in report.run_costs:
-        lines += _cost_section(costs)
+        lines += _cost_section(costs) + _goal_lines(report, costs)
     if plot is not None:
         lines += ["", f"![images per second of every peer]({plot})"]
     return "\n".join(lines) + "\n"
 
 
+def _goal_lines(report: Report, result: ChainResult | DataSetResult | RunCosts) -> list[str]:
+    goals = report.goals_of(result)
+    return ["", *(f"- goal: {goal}" for goal in goals)] if goals else []
+
+
+def _largest_mib(result: RunCosts) -> float:
+    """Of the largest image as decoded."""
+    given = result.input
+    mib: float = given["heights"][1] * given["widths"][1] * given["channels"][1] / MIB
+    return mib
+
+
 def _cost_section(result: RunCosts) -> list[str]:
     given = result.input
-    largest = given["heights"][1] * given["widths"][1] * given["channels"][1] / MIB
     return [
         "",
         f"### {result.workload.name}, CPU and memory of `medprep shard`",
         "",
-        f"{given['images']} files, the largest {largest:.1f} MiB as decoded; "
+        f"{given['images']} files, the largest {_largest_mib(result):.1f} MiB as decoded; "
         f"{result.workload.spec.describe()}; peak: resident memory above that of the interpreter "
         "with medprep imported, the highest of all rounds",
         "",

@@ -15,6 +15,7 @@ import peer_report
 import peers
 from compare import main
 from data_sets import DASK, MEDPREP, RECIPE, DataSetResult, measure_data_sets
+from goals import OF_FLOOR, X_OPENCV, X_RECIPE, chain_goals, cost_goals, data_set_goals
 from medprep.bench.arithmetic import Configuration, Measurement, compare
 from medprep.errors import UsageError, VerificationError
 from medprep.pipeline import Overrides
@@ -158,6 +159,45 @@ def test_costs_are_of_one_thread_and_above_what_a_run_may_hold_anyway():
     assert (two["of_one_thread"], two["per_thread_mib"]) == (1.5, 3.0)
 
 
+def test_goals_are_of_the_cpu_they_were_measured_on(chain):
+    def told(path):
+        return [str(goal) for goal in chain_goals(PNG_512, chain_rows(chain), path)]
+
+    assert told("avx2") == [
+        "t / bare decoder (AVX2) at most 1.70: 2.00, missed",
+        "x OpenCV (AVX2) at least 3.30: 4.00, kept",
+    ]
+    assert told("avx512vbmi")[1] == "x OpenCV (AVX-512) at least 3.50: 4.00, kept"
+    assert told("scalar") == told(None) == []
+
+
+def test_every_goal_of_a_chain_is_of_a_workload_there_is():
+    assert set(OF_FLOOR) | set(X_OPENCV) == {workload.name for workload in WORKLOADS}
+    assert set(X_RECIPE) == {workload.name for workload in WORKLOADS if workload.in_data_sets}
+
+
+def test_goals_of_data_sets_are_against_the_same_number_of_threads(data_set):
+    assert [str(goal) for goal in data_set_goals(PNG_512, data_set_rows(data_set))] == [
+        "against first source system's recipe, 1 thread, at least 20.00: 20.00, kept",
+        "against Dask + OpenCV, batched, 2 threads, at least 3.00: 4.00, kept",
+    ]
+
+
+def test_goals_of_cpu_and_memory_allow_an_image_for_every_thread():
+    costs = (
+        Cost(threads=1, images=4, cpu_seconds=(2.0,), peak_bytes=((FIXED_MIB + 1) * MIB,)),
+        Cost(threads=2, images=4, cpu_seconds=(2.2,), peak_bytes=((FIXED_MIB + 9) * MIB,)),
+    )
+    rows = cost_rows(RunCosts(workload=PNG_512, input=INPUT, costs=costs))
+    found = cost_goals(rows, image_mib=4.0)
+    assert [goal.is_kept for goal in found] == [True, False, False]
+    assert [goal.limit for goal in found] == [FIXED_MIB + 4, 1.05, FIXED_MIB + 8]
+    assert found[1].to_json() == {
+        "what": "CPU per image at two threads, of one thread's,",
+        "at_most": 1.05, "found": 1.1, "kept": False,
+    }  # fmt: skip
+
+
 # -- honesty --------------------------------------------------------------------------------------
 
 
@@ -194,6 +234,12 @@ def test_a_peer_that_is_not_installed_is_named_as_left_out(monkeypatch):
     assert {peer.name for peer in chosen} | set(left_out) >= {
         peer.name for peer in peers.CHAIN_PEERS if peer.floor != "jpeg"
     }
+
+
+def test_a_peer_whose_whole_package_is_missing_is_named_as_left_out():
+    peer = dataclasses.replace(BY_NAME["DALI's CPU path"], needs=("no_such_package.part",))
+    assert peer.missing() == "no_such_package.part"
+    assert dataclasses.replace(peer, needs=("json.decoder",)).missing() is None
 
 
 def test_a_busy_core_a_second_thread_and_noise_are_cautioned(report, chain):
@@ -236,6 +282,9 @@ def test_the_page_names_machine_input_figures_and_who_was_left_out(report):
     assert "| medprep | 500.00 | 10% | 2.0 | 1.0 | 4.00× | 2.00 | 1.00× | 4 of 4 |" in page
     assert "pyvips (pyvips is not installed)" in page
     assert "| Dask + OpenCV, batched | 2 | 5.000 | 0% | 0.8 | 0.4 | 4.00× | 3.00 |" in page
+    assert (
+        "\n- goal: against Dask + OpenCV, batched, 2 threads, at least 3.00: 4.00, kept\n" in page
+    )
 
 
 def test_a_page_is_updated_between_its_markers_only(report, tmp_path):
@@ -278,7 +327,7 @@ def test_the_command_measures_real_peers_and_writes_its_report(tiny, tmp_path):
     ours, opencv = rows["medprep"]["median_seconds"], rows["OpenCV"]["median_seconds"]
     assert rows["medprep"]["x_opencv"] == opencv / ours
     assert sum(row["is_floor"] for row in made["rows"]) == 1
-    assert set(rows) | set(made["left_out"]) >= {"Pillow", "albumentations", "kornia-rs", "pyvips"}
+    assert set(rows) | set(made["left_out"]) >= {peer.name for peer in peers.CHAIN_PEERS[5:]}
     assert {path.name for path in tmp_path.iterdir()} == {
         "compare.json",
         "compare.md",

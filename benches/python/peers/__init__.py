@@ -95,7 +95,7 @@ class Peer:
 
     def missing(self) -> str | None:
         """The first module that is not installed."""
-        return next((name for name in self.needs if find_spec(name) is None), None)
+        return next((name for name in self.needs if not _is_installed(name)), None)
 
     def versions(self) -> dict[str, str]:
         """The versions of those of its distributions that are installed."""
@@ -106,6 +106,13 @@ class Peer:
             except metadata.PackageNotFoundError:
                 continue
         return found
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # not even the package it is a part of
+        return False
 
 
 OPENCV = "OpenCV"
@@ -163,10 +170,13 @@ CHAIN_PEERS = (
         needs=("pyvips",),
         distributions=("pyvips", "pyvips-binary"),
     ),
+    Peer(
+        name="DALI's CPU path",
+        module="dali_chain",
+        needs=("nvidia.dali",),
+        distributions=("nvidia-dali-cuda120", "nvidia-dali-cuda130"),
+    ),
 )
-
-# Named in every report, so that nobody takes their absence for a result.
-NOT_WRITTEN = {"DALI's CPU path": "no peer written"}
 
 
 def chain_peers(
@@ -178,7 +188,7 @@ def chain_peers(
     nor is any where nothing is decoded (has_floor False).
     """
     chosen: list[Peer] = []
-    left_out = dict(NOT_WRITTEN)
+    left_out: dict[str, str] = {}
     for peer in CHAIN_PEERS:
         if peer.floor not in (None, image_format if has_floor else None):
             continue
