@@ -103,7 +103,7 @@ def sharded_checkpoint(folder: Path):
         "reloaded_slots": furthest(saved.optimizer, loaded.optimizer),
         "consolidated_model": furthest(saved.model, whole.model),
         "consolidated_slots": furthest(saved.optimizer, whole.optimizer),
-        "part_files": len(list(folder.iterdir())),
+        "part_files": len(list(folder.glob("*.safetensors"))),
         "unwritable": unwritable(strategy, folder, model),
     }
 
@@ -114,7 +114,7 @@ def unwritable(strategy, folder, model):
 
     there = folder / "part"
     if strategy.rank == strategy.world_size - 1:
-        there = folder / next(folder.iterdir()).name / "a-file-is-no-folder"
+        there = next(folder.glob("*.safetensors")) / "a-file-is-no-folder"
     try:
         strategy.shards.save(there, model, None)
     except StorageError as error:
