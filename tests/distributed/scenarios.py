@@ -60,6 +60,7 @@ SCENARIOS = {
         {PIPELINE2: {"pipeline.cut": "features.3,features.4,head.2,head.6"}},
     ),
     "ddp_options": ({"ddp.static_graph": True, "ddp.bucket_views": False}, (DDP3,), {}),
+    "compressed": ({"ddp.bf16_compression": True}, (DDP2,), {}),
     # Statistics over all ranks: the reference is the plain serial run.
     "synced": (
         {"model.norm": "batch"},

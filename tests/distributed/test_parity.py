@@ -135,6 +135,11 @@ def test_options_of_ddp_train_the_same_weights(runs):
     assert largest_difference(one, other) < WEIGHTS
 
 
+def test_gradients_sent_in_bf16_are_near_and_not_exact(runs):
+    one, other = weights(runs, "group", SERIAL), weights(runs, "compressed", DDP2)
+    assert WEIGHTS < largest_difference(one, other) < HALF_WEIGHTS["bf16"]
+
+
 @pytest.mark.parametrize(("name", "run"), pairs("compiled"), ids=str)
 def test_compiled_strategies_train_the_same_weights(runs, name, run):
     """Of a pipeline the stages are compiled: the whole model is never called."""
@@ -271,6 +276,18 @@ def test_running_statistics_are_averaged_over_ranks(checks):
 def test_an_overflow_on_one_rank_leaves_the_step_out_on_all(checks):
     assert checks["moved_after_overflow"] == [False] * checks["world_size"]
     assert len(set(checks["scale_after_overflow"])) == 1
+
+
+@pytest.mark.parametrize("name", ["ddp", "fsdp"])
+def test_gradients_travel_once_a_step_however_many_micro_batches(checks, name):
+    one, three = checks[f"{name}_messages"]
+    assert one == three > 0
+
+
+def test_fsdp_gathers_batch_normalisation_in_full_precision(checks):
+    assert checks["half_weights"] == ["torch.bfloat16", "torch.float32"]
+    assert checks["norm_statistics"] == "torch.float32"
+    assert checks["gradients_finite"]
 
 
 def test_sharded_checkpoint_survives_zeroing_with_frozen_weights(checks):

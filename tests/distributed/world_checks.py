@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from unittest import mock
 
 import torch
 import torch.distributed as dist
@@ -18,6 +19,8 @@ def run(world, folder: Path) -> None:
         "world_size": world.world_size,
         **agreed_statistics(),
         **overflow_on_one_rank(),
+        **gradient_messages(),
+        **norms_of_a_half_precision_shard(),
         **sharded_checkpoint(folder / f"sharded-{world.world_size}"),
     }
     if world.rank == 0:
@@ -61,6 +64,85 @@ def overflow_on_one_rank():
     return {
         "moved_after_overflow": gathered(moved),
         "scale_after_overflow": gathered(precision.loss_scale),
+    }
+
+
+def gradient_messages():
+    """How often gradients travel in a step of one micro-batch and of three."""
+    from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
+    from torch.distributed.fsdp._fully_shard import _fsdp_param_group
+
+    from medtrain.models import blocks_of
+    from medtrain.strategies.ddp import DDPStrategy
+    from medtrain.strategies.fsdp import FSDPStrategy
+
+    sent = []
+
+    def noted(group, bucket):
+        sent.append("all-reduce")
+        return allreduce_hook(group, bucket)
+
+    ddp = DDPStrategy(torch.device("cpu"))
+    wrapped = ddp.prepare(tiny_model())
+    wrapped.register_comm_hook(None, noted)
+    fsdp = FSDPStrategy(torch.device("cpu"), blocks=blocks_of)
+    sharded = fsdp.prepare(tiny_model())
+    reduce = _fsdp_param_group.foreach_reduce
+
+    def reduced(*arguments, **keywords):
+        sent.append("reduce-scatter")
+        return reduce(*arguments, **keywords)
+
+    with mock.patch.object(_fsdp_param_group, "foreach_reduce", reduced):
+        return {
+            "ddp_messages": messages(ddp, wrapped, sent),
+            "fsdp_messages": messages(fsdp, sharded, sent),
+        }
+
+
+def messages(strategy, model, sent):
+    from medtrain.precision import Float32
+    from medtrain.tasks import Classify
+    from medtrain.types import Batch
+
+    task = Classify(
+        classes=["a", "b"],
+        class_weights=[1.0, 1.0],
+        positive_class=None,
+        inputs=lambda batch: batch.images.permute(0, 3, 1, 2).float(),
+        device=strategy.device,
+        seed=0,
+    )
+    images = torch.arange(4 * 8 * 8 * 3).reshape(4, 8, 8, 3) % 255
+    batch = Batch(images.to(torch.uint8), torch.tensor([0, 1, 0, 1]), torch.arange(4))
+    counts = []
+    for micro_batches in (1, 1, 3):  # the first step lays gradients out anew
+        sent.clear()
+        strategy.train_step(task, model, [batch] * micro_batches, Float32())
+        counts.append(len(sent))
+    return counts[1:]
+
+
+def norms_of_a_half_precision_shard():
+    """Batch normalisation under FSDP in bfloat16: which types it keeps."""
+    from medtrain.models import blocks_of
+    from medtrain.strategies.fsdp import FSDPStrategy
+
+    strategy = FSDPStrategy(torch.device("cpu"), compute=torch.bfloat16, blocks=blocks_of)
+    model = strategy.prepare(tiny_model())
+    seen = []
+    for name in ("0", "1"):  # a convolution, and the batch normalisation that follows it
+        layer = model.features.get_submodule(name)
+        layer.register_forward_pre_hook(lambda layer, _: seen.append(str(layer.weight.dtype)))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        loss = model(torch.randn(4, 3, 16, 16)).square().sum()
+    loss.backward()
+    return {
+        "half_weights": seen,
+        "norm_statistics": str(model.features[1].running_mean.dtype),
+        "gradients_finite": all(
+            bool(torch.isfinite(p.grad.to_local()).all()) for p in model.parameters()
+        ),
     }
 
 

@@ -124,6 +124,13 @@ def test_flops_cut_of_medical_cnn_is_balanced_and_always_the_same():
     assert shapes[0] == (3, 64, 64) and shapes[-1] == (3,)
 
 
+def test_measured_cut_gives_every_stage_consecutive_pieces():
+    pieces = chain_of(built("tiny_cnn"))
+    stages, _ = cut_into_stages(pieces, stages=3, how="time", sample=(3, 32, 32))
+    assert [at for stage in stages for at in stage] == list(range(len(pieces)))
+    assert all(len(stage) for stage in stages)
+
+
 def test_named_cuts_are_taken_and_wrong_ones_refused_with_the_names():
     pieces = chain_of(built("tiny_cnn"))
     cuts, _ = cut_into_stages(pieces, stages=2, how="features.3", sample=(3, 8, 8))

@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from medtrain import precision
-from medtrain.precision import build_precision, compute_dtype
+from medtrain.errors import ConfigError
+from medtrain.precision import build_precision, compute_dtype, resolve_precision
 
 CPU = torch.device("cpu")
 
@@ -81,6 +82,18 @@ def test_bf16_has_no_scale_and_always_steps():
     bf16.unscale(optimizer)
     assert bf16.step(optimizer) and weight.item() == 0.5
     assert bf16.state() == {}
+
+
+@pytest.mark.parametrize(("has_bf16", "chosen"), [(True, "bf16"), (False, "fp32")])
+def test_auto_is_bf16_on_gpus_that_have_it(monkeypatch, has_bf16, chosen):
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: has_bf16)
+    assert resolve_precision("auto", torch.device("cuda")) == chosen
+
+
+def test_bf16_is_refused_where_a_gpu_has_none(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: False)
+    with pytest.raises(ConfigError, match="this GPU has no bfloat16; use fp16 or fp32"):
+        resolve_precision("bf16", torch.device("cuda"))
 
 
 def test_auto_is_full_precision_on_the_cpu():
