@@ -65,7 +65,7 @@ impl Header {
             }
             let body = segments.body()?;
             match marker {
-                0xC0..=0xCF if ![0xC4, 0xC8, 0xCC].contains(&marker) => {
+                _ if is_frame(marker) => {
                     let header = Self::from_frame(marker, body)?;
                     if frame.is_some() {
                         return Err(damaged(FORMAT, "two frame headers"));
@@ -163,6 +163,11 @@ impl Header {
     }
 }
 
+/// True for the markers of a frame header (SOF).
+pub(super) fn is_frame(marker: u8) -> bool {
+    matches!(marker, 0xC0..=0xCF) && ![0xC4, 0xC8, 0xCC].contains(&marker)
+}
+
 /// The restart interval in the body of a DRI segment.
 pub(super) fn restart_interval_of(body: &[u8]) -> Result<u16> {
     let bytes =
@@ -180,7 +185,8 @@ impl<'a> Segments<'a> {
     /// The next marker's code; `at` is behind it.
     pub(super) fn next_marker(&mut self) -> Result<u8> {
         loop {
-            let Some(offset) = self.data[self.at..].iter().position(|&byte| byte == 0xFF) else {
+            let rest = self.data.get(self.at..).unwrap_or_default();
+            let Some(offset) = rest.iter().position(|&byte| byte == 0xFF) else {
                 return Err(premature_end(self.data.len()));
             };
             self.at += offset + 1;

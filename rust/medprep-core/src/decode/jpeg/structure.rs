@@ -3,8 +3,8 @@
 //! Damage that decoders repair silently (a missing or repeated restart segment, a file cut in its
 //! last scan) shows here. One pass over the bytes, a few percent of the decoding time.
 
-use super::header::{Coding, Header, Segments, restart_interval_of};
-use super::tables::{scan_header_problem, table_problem};
+use super::header::{Coding, Header, Segments, is_frame, restart_interval_of};
+use super::tables::Tables;
 
 /// What one pass over the whole file found.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -17,7 +17,8 @@ pub(super) struct Structure {
 
 /// Checks the tables, and everything from the first scan on.
 pub(super) fn check(data: &[u8], header: &Header) -> Structure {
-    let mut found = Structure { scans: 0, problem: first_table_problem(data, header) };
+    let mut tables = Tables::default();
+    let mut found = Structure { scans: 0, problem: first_table_problem(data, header, &mut tables) };
     let mut segments = Segments { data, at: header.first_scan };
     let mut restart_interval = header.restart_interval;
     let mut coded_bytes = 0;
@@ -31,7 +32,7 @@ pub(super) fn check(data: &[u8], header: &Header) -> Structure {
             break;
         };
         found.scans = found.scans.saturating_add(1);
-        if let Some(problem) = scan_header_problem(body) {
+        if let Some(problem) = tables.scan_problem(header, body) {
             note(format!("scan {}: {problem}", found.scans));
         }
         let coded = CodedData::read(data, segments.at);
@@ -40,7 +41,7 @@ pub(super) fn check(data: &[u8], header: &Header) -> Structure {
         if let Some(problem) = restart_problem(header, body, restart_interval, &coded) {
             note(format!("scan {}: {problem}", found.scans));
         }
-        match next_scan(&mut segments, &mut restart_interval, &mut note) {
+        match next_scan(&mut segments, &mut restart_interval, &mut tables, &mut note) {
             Next::Scan => {}
             Next::End => break,
             Next::Cut => {
@@ -56,22 +57,21 @@ pub(super) fn check(data: &[u8], header: &Header) -> Structure {
     found
 }
 
-/// What is wrong with the tables in front of the first scan.
-fn first_table_problem(data: &[u8], header: &Header) -> Option<String> {
+/// What is wrong with the segments in front of the first scan.
+fn first_table_problem(data: &[u8], header: &Header, tables: &mut Tables) -> Option<String> {
     let mut segments = Segments { data, at: 2 };
+    let mut first = None;
     while let Ok(marker) = segments.next_marker() {
         match marker {
             0x01 | 0xD0..=0xD8 => {}
             _ if segments.at >= header.first_scan => break,
             _ => {
-                let body = segments.body().ok()?;
-                if let Some(problem) = table_problem(marker, body) {
-                    return Some(problem);
-                }
+                let Ok(body) = segments.body() else { break };
+                first = first.or(tables.segment_problem(marker, body));
             }
         }
     }
-    None
+    first
 }
 
 enum Next {
@@ -84,6 +84,7 @@ enum Next {
 fn next_scan(
     segments: &mut Segments,
     restart_interval: &mut u16,
+    tables: &mut Tables,
     note: &mut dyn FnMut(String),
 ) -> Next {
     loop {
@@ -91,10 +92,14 @@ fn next_scan(
         match marker {
             0xD9 => return Next::End,
             0xDA => return Next::Scan,
-            0x01 | 0xD0..=0xD8 => {}
+            0x01 | 0xD0..=0xD7 => {}
+            0xD8 => note("a second image begins between the scans".to_owned()),
             _ => {
                 let Ok(body) = segments.body() else { return Next::Cut };
-                if let Some(problem) = table_problem(marker, body) {
+                if is_frame(marker) {
+                    note("two frame headers".to_owned());
+                }
+                if let Some(problem) = tables.segment_problem(marker, body) {
                     note(problem);
                 }
                 if marker == 0xDD {

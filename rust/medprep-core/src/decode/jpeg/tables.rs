@@ -1,7 +1,70 @@
 //! Segments whose contents do not add up, which libjpeg refuses and other decoders read somehow.
 
+use super::header::{Coding, Header};
+
+/// What is known of the tables while segments are walked.
+#[derive(Debug, Default)]
+pub(super) struct Tables {
+    /// By number: the DC Huffman table has symbols that say no number of bits. Only a scan that uses
+    /// it is damaged; the next segment may replace it.
+    wrong_dc: [bool; 4],
+}
+
+impl Tables {
+    /// What is wrong with a segment that is no scan header.
+    pub(super) fn segment_problem(&mut self, marker: u8, body: &[u8]) -> Option<String> {
+        if matches!(marker, 0x02..=0xBF | 0xC8 | 0xDE | 0xDF | 0xF0..=0xFD) {
+            return Some(format!("an unknown marker ff{marker:02x}"));
+        }
+        if marker == 0xC4 {
+            self.note_dc_tables(body);
+        }
+        table_problem(marker, body)
+    }
+
+    /// What is wrong with the body of an SOS segment.
+    pub(super) fn scan_problem(&self, header: &Header, body: &[u8]) -> Option<String> {
+        scan_header_problem(body).or_else(|| {
+            let (rest, parameters) = body.split_last_chunk::<3>()?;
+            let selectors = rest.get(1..)?.as_chunks::<2>().0;
+            if header.coding == Coding::Progressive
+                && let Some(what) = progression_problem(selectors.len(), *parameters)
+            {
+                return Some(what.to_owned());
+            }
+            let uses_dc = match header.coding {
+                Coding::Sequential => true,
+                Coding::Progressive => parameters[0] == 0 && parameters[2] >> 4 == 0,
+                Coding::Lossless => false, // its symbols have a meaning of their own
+            };
+            let wrong = |[_, tables]: &[u8; 2]| self.wrong_dc[usize::from(tables >> 4 & 3)];
+            (uses_dc && !header.is_arithmetic && selectors.iter().any(wrong))
+                .then(|| "a DC Huffman table whose symbols are no numbers of bits".to_owned())
+        })
+    }
+
+    fn note_dc_tables(&mut self, mut body: &[u8]) {
+        while let Some((head, rest)) = body.split_first_chunk::<17>() {
+            let symbols: usize = head[1..].iter().map(|&count| usize::from(count)).sum();
+            let Some((values, rest)) = rest.split_at_checked(symbols) else { return };
+            if let Some(wrong) = self.wrong_dc.get_mut(usize::from(head[0])) {
+                *wrong = values.iter().any(|&bits| bits > 15);
+            }
+            body = rest;
+        }
+    }
+}
+
+/// T.81 G.1.1.1.1, as strict as libjpeg: which coefficients and bits a progressive scan may bring.
+fn progression_problem(components: usize, [from, to, bits]: [u8; 3]) -> Option<&'static str> {
+    let (high, low) = (bits >> 4, bits & 15);
+    let band = if from == 0 { to == 0 } else { from <= to && to < 64 && components == 1 };
+    let approximation = low <= 13 && (high == 0 || low + 1 == high);
+    (!(band && approximation)).then_some("bounds that no progressive scan has")
+}
+
 /// What is wrong with the body of a DHT or DQT segment; other segments have no tables.
-pub(super) fn table_problem(marker: u8, body: &[u8]) -> Option<String> {
+fn table_problem(marker: u8, body: &[u8]) -> Option<String> {
     match marker {
         0xC4 => huffman_problem(body).map(|what| format!("Huffman tables: {what}")),
         0xDB => quantization_problem(body).map(|what| format!("quantization tables: {what}")),
@@ -9,8 +72,7 @@ pub(super) fn table_problem(marker: u8, body: &[u8]) -> Option<String> {
     }
 }
 
-/// What is wrong with the body of an SOS segment.
-pub(super) fn scan_header_problem(body: &[u8]) -> Option<String> {
+fn scan_header_problem(body: &[u8]) -> Option<String> {
     let components = usize::from(*body.first().unwrap_or(&0));
     if (1..=4).contains(&components) && body.len() == 2 * components + 4 {
         return None;
@@ -75,6 +137,65 @@ mod tests {
         assert!(problem(0xC4, &[4; 17]).ends_with("no such table"));
         assert!(problem(0xDB, &[0; 64]).ends_with("is cut off"));
         assert!(problem(0xDB, &[5; 65]).ends_with("no such table"));
+    }
+
+    fn header(marker: u8) -> Header {
+        let frame = [0xFF, marker, 0, 17, 8, 0, 8, 0, 8, 3, 1, 17, 0, 2, 17, 0, 3, 17, 0];
+        let scan = [0xFF, 0xDA];
+        Header::read(&[&[0xFF, 0xD8], &frame[..], &scan].concat()).unwrap()
+    }
+
+    fn dc_table(number: u8, symbol: u8) -> Vec<u8> {
+        let mut table = vec![number, 1];
+        table.extend([0; 15]);
+        table.push(symbol);
+        table
+    }
+
+    #[test]
+    fn a_dc_table_of_wrong_symbols_matters_to_the_scans_that_use_it() {
+        let mut tables = Tables::default();
+        assert_eq!(tables.segment_problem(0xC4, &dc_table(1, 16)), None);
+        let scan = |tables: &Tables, of, selector, band: [u8; 3]| {
+            tables.scan_problem(&header(of), &[&[1, 1, selector][..], &band].concat())
+        };
+        let (sequential, progressive, lossless) = (0xC0, 0xC2, 0xC3);
+        assert!(scan(&tables, sequential, 0x10, [0, 63, 0]).unwrap().contains("DC Huffman"));
+        assert!(scan(&tables, progressive, 0x10, [0, 0, 1]).unwrap().contains("DC Huffman"));
+        assert_eq!(scan(&tables, sequential, 0x01, [0, 63, 0]), None);
+        assert_eq!(scan(&tables, progressive, 0x10, [0, 0, 0x10]), None, "refines by single bits");
+        assert_eq!(scan(&tables, progressive, 0x10, [1, 63, 0]), None);
+        assert_eq!(scan(&tables, lossless, 0x10, [1, 0, 0]), None);
+        assert_eq!(tables.segment_problem(0xC4, &dc_table(1, 15)), None);
+        assert_eq!(scan(&tables, sequential, 0x10, [0, 63, 0]), None);
+    }
+
+    #[test]
+    fn progressive_scans_keep_to_the_bounds() {
+        assert_eq!(progression_problem(3, [0, 0, 0x01]), None);
+        assert_eq!(progression_problem(1, [1, 63, 0x21]), None);
+        for (components, wrong) in [
+            (3, [0, 63, 0]),
+            (3, [1, 5, 0]),
+            (1, [6, 5, 0]),
+            (1, [1, 64, 0]),
+            (1, [0, 0, 0xFF]),
+            (1, [0, 0, 0x31]),
+            (1, [0, 0, 0x0E]),
+        ] {
+            assert!(progression_problem(components, wrong).is_some(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn markers_that_nothing_defines_are_damage() {
+        for marker in [0x27, 0xA3, 0xC8, 0xDE, 0xF7] {
+            let problem = Tables::default().segment_problem(marker, &[]).unwrap();
+            assert_eq!(problem, format!("an unknown marker ff{marker:02x}"));
+        }
+        for marker in [0xCC, 0xDC, 0xDD, 0xE7, 0xFE] {
+            assert_eq!(Tables::default().segment_problem(marker, &[]), None);
+        }
     }
 
     #[test]
