@@ -11,11 +11,11 @@ use crate::Result;
 pub(super) struct Tag {
     pub number: u32,
     pub name: &'static str,
-    kind: Kind,
+    pub kind: Kind,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+pub(super) enum Kind {
     Text,
     /// 16 bits without sign, or with it where pixels are signed.
     Short,
@@ -27,7 +27,7 @@ macro_rules! tags {
     ($($constant:ident $number:literal $name:literal $kind:ident;)*) => {
         $(pub(super) const $constant: Tag = Tag { number: $number, name: $name, kind: Kind::$kind };)*
         /// In ascending order, as a file has them.
-        const READ: &[Tag] = &[$($constant),*];
+        pub(super) const READ: &[Tag] = &[$($constant),*];
     };
 }
 

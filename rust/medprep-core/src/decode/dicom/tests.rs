@@ -29,7 +29,7 @@ fn image(pixels: &[u16], rows: u16, columns: u16) -> InMemDicomObject {
     object
 }
 
-fn file(object: InMemDicomObject, transfer_syntax: &str) -> Vec<u8> {
+pub(super) fn file(object: InMemDicomObject, transfer_syntax: &str) -> Vec<u8> {
     let meta = FileMetaTableBuilder::new()
         .transfer_syntax(transfer_syntax)
         .media_storage_sop_class_uid(uids::SECONDARY_CAPTURE_IMAGE_STORAGE)
