@@ -61,6 +61,20 @@ impl Window {
         (self.fraction(x) * 65_535.0).round_ties_even() as u16
     }
 
+    /// (slope, value at 0) of the line that [`Self::fraction`] cuts off at 0 and 1; `None` where it is
+    /// no line.
+    pub fn line(&self) -> Option<(f64, f64)> {
+        let Self { center, width, function } = *self;
+        match function {
+            WindowFunction::Linear if width <= 1.0 => None,
+            WindowFunction::Linear => {
+                Some((1.0 / (width - 1.0), 0.5 - (center - 0.5) / (width - 1.0)))
+            }
+            WindowFunction::LinearExact => Some((1.0 / width, 0.5 - center / width)),
+            WindowFunction::Sigmoid => None,
+        }
+    }
+
     /// Where in the window a modality value is: 0 at or below its foot, 1 at or above its head.
     pub fn fraction(&self, x: f64) -> f64 {
         let Self { center, width, function } = *self;
