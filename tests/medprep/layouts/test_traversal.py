@@ -3,14 +3,18 @@
 import csv
 import json
 import os
+import shutil
 import socket
 from pathlib import Path
 
 import numpy as np
 import pytest
+from dicom_files import element, meta_group
+from dicom_files import item as item_of
 from tiny_collections import write_image
 
-from medprep.errors import UsageError
+import medprep
+from medprep.errors import DecodeError, UsageError
 
 GOOD = "good"
 
@@ -181,3 +185,27 @@ def test_a_member_of_an_archive_with_a_path_for_a_name_is_no_image(tmp_path, lis
     np.savez(tmp_path / "a.npz", **{name: np.zeros((2, 4, 4), np.uint8)})
     with pytest.raises(UsageError, match="no arrays named like"):
         list_of(tmp_path / "a.npz", "arrays")
+
+
+def directory(root):
+    """A DICOMDIR whose records name a file each, on all ways out."""
+    ways = [way.replace("/", "\\").encode() for way in rows_of(root, ".dcm")]
+    records = [item_of(element(0x0004, 0x1500, "CS", way)) for way in ways if len(way) < 2**16]
+    assert len(records) >= 100
+    body = element(0x0004, 0x1220, "SQ", b"".join(records))
+    return meta_group("1.2.840.10008.1.2.1") + body
+
+
+def test_a_dicomdir_leads_nowhere_by_whatever_name(root, tmp_path, list_of):
+    src = tmp_path / "export"
+    src.mkdir()
+    shutil.copy(root / "images" / f"{GOOD}.dcm", src)
+    for name in ("DICOMDIR", "dicomdir", "IM0001", "index.dcm"):
+        (src / name).write_bytes(directory(root))
+    paths = [item.path for item in list_of(src, "files").items]
+    assert paths == ["IM0001", f"{GOOD}.dcm", "index.dcm"]  # the others are known for an index
+    with pytest.raises(UsageError, match="expected a folder"):
+        list_of(src / "DICOMDIR")
+    for name in ("IM0001", "index.dcm"):
+        with pytest.raises(DecodeError):
+            medprep.decode_dicom((src / name).read_bytes())
