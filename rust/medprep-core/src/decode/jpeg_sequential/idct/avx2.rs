@@ -13,6 +13,7 @@ use core::arch::x86_64::{
     _mm256_unpackhi_epi64 as high64, _mm256_unpacklo_epi16 as low16,
     _mm256_unpacklo_epi32 as low32, _mm256_unpacklo_epi64 as low64,
 };
+use std::ops::Range;
 
 use super::lanes::define_transform;
 use super::{
@@ -43,16 +44,19 @@ pub(in super::super) fn transform(
     if _mm256_testz_si256(beyond, beyond) == 0 {
         return scalar::all(group, quant, out, stride);
     }
+    assert!(out.len() >= 7 * stride + GROUP_WIDTH, "eight rows of output");
     for pair in 0..2 {
         let columns = if last <= LAST_IN_QUARTER {
-            transform_quarter([
+            let rows = [
                 load(group, quant, pair, 0),
                 load(group, quant, pair, 1),
                 load(group, quant, pair, 2),
                 load(group, quant, pair, 3),
-            ])
+            ];
+            clear(group, pair, 0..4);
+            transform_quarter(rows)
         } else {
-            transform_whole([
+            let rows = [
                 load(group, quant, pair, 0),
                 load(group, quant, pair, 1),
                 load(group, quant, pair, 2),
@@ -61,25 +65,22 @@ pub(in super::super) fn transform(
                 load(group, quant, pair, 5),
                 load(group, quant, pair, 6),
                 load(group, quant, pair, 7),
-            ])
+            ];
+            clear(group, pair, 0..8);
+            transform_whole(rows)
         };
-        let rows = to_rows(columns);
-        let mut lines = out.chunks_mut(stride);
-        for two in rows {
+        let mut row = 0;
+        for two in to_rows(columns) {
             let two = _mm256_permute4x64_epi64::<0b11_01_10_00>(two);
-            let upper = lines.next().and_then(|line| line.first_chunk_mut::<GROUP_WIDTH>());
-            let lower = lines.next().and_then(|line| line.first_chunk_mut::<GROUP_WIDTH>());
-            let (Some(upper), Some(lower)) = (upper, lower) else { panic!("eight rows of output") };
-            let upper = &mut upper.as_chunks_mut::<16>().0[pair];
-            let lower = &mut lower.as_chunks_mut::<16>().0[pair];
-            // SAFETY: `upper` and `lower` are 16 bytes each.
+            // SAFETY: rows 0..8 of `out` have 32 bytes each (above), of which this pair has 16.
             unsafe {
-                _mm_storeu_si128(upper.as_mut_ptr().cast(), _mm256_castsi256_si128(two));
-                _mm_storeu_si128(lower.as_mut_ptr().cast(), _mm256_extracti128_si256::<1>(two));
+                let upper = out.as_mut_ptr().add(row * stride + 16 * pair);
+                _mm_storeu_si128(upper.cast(), _mm256_castsi256_si128(two));
+                _mm_storeu_si128(upper.add(stride).cast(), _mm256_extracti128_si256::<1>(two));
             }
+            row += 2;
         }
     }
-    clear(group, if last <= LAST_IN_QUARTER { 4 } else { 8 });
 }
 
 /// Row `v` of a pair of blocks, dequantised.
@@ -94,13 +95,15 @@ fn load(group: &Group, quant: &Quant, pair: usize, v: usize) -> Vector {
     _mm256_mullo_epi16(rows, _mm256_broadcastsi128_si256(steps))
 }
 
-/// Zeros the first `count` rows.
+/// Zeros rows of a pair of blocks.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn clear(group: &mut Group, count: usize) {
-    for rows in &mut group.as_chunks_mut::<16>().0[..2 * count] {
-        // SAFETY: `rows` is 32 bytes.
-        unsafe { _mm256_storeu_si256(rows.as_mut_ptr().cast(), zero()) }
+fn clear(group: &mut Group, pair: usize, rows: Range<usize>) {
+    let group = group.as_chunks_mut::<16>().0;
+    for v in rows {
+        let row = &mut group[2 * v + pair];
+        // SAFETY: `row` is 32 bytes.
+        unsafe { _mm256_storeu_si256(row.as_mut_ptr().cast(), zero()) }
     }
 }
 
