@@ -257,20 +257,28 @@ impl<'a> Blocks<'a> {
     /// Turns DC differences into values (T.81 F.2.2.1).
     fn sum_dc(&mut self, from: usize, to: usize) -> Result<()> {
         let luma = self.layout.h * self.layout.v;
-        let (mut sums, mut beyond) = (self.predictions, false);
+        let [mut y, mut cb, mut cr] = self.predictions;
+        let bounds = self.bounds;
         let (places, coefficients) = self.chunk.work.dc_places();
+        let mut beyond = false;
+        let mut add = |sum: &mut i32, bound: i32, place: u32| {
+            let dc = &mut coefficients[place as usize];
+            // No overflow: the bound was kept before this chunk, which has 64 blocks at most.
+            *sum = sum.wrapping_add(i32::from(*dc));
+            *dc = *sum as i16;
+            beyond |= !(-bound..=bound).contains(sum);
+        };
         for mcu in places[from..to].chunks_exact(self.layout.blocks_per_mcu()) {
-            for (at, &place) in mcu.iter().enumerate() {
-                let component = (at + 1).saturating_sub(luma);
-                let (sum, bound) = (&mut sums[component], self.bounds[component]);
-                let dc = &mut coefficients[place as usize];
-                // No overflow: the bound was kept before this chunk, which has 64 blocks at most.
-                *sum = sum.wrapping_add(i32::from(*dc));
-                *dc = *sum as i16;
-                beyond |= !(-bound..=bound).contains(sum);
+            let (luma, chroma) = mcu.split_at(luma);
+            for &place in luma {
+                add(&mut y, bounds[0], place);
+            }
+            if let &[cb_place, cr_place] = chroma {
+                add(&mut cb, bounds[1], cb_place);
+                add(&mut cr, bounds[2], cr_place);
             }
         }
-        self.predictions = sums;
+        self.predictions = [y, cb, cr];
         if beyond { Err(Refusal::Damaged("DC value out of range")) } else { Ok(()) }
     }
 
