@@ -180,11 +180,11 @@ impl ColumnPlan {
             let byte = |lane: &[u32; 4], i: usize| [(lane[i] - lane[0]) as u8, 0x80, 0x80, 0x80];
             self.index.extend(lanes.iter().flat_map(|l| [0, 1, 2, 3].map(|i| byte(l, i))));
         }
-        // 16-byte loads every 15 bytes (RGB), 4-byte loads (grey) or one 16-byte load (narrow).
+        // 16-byte loads every 15 bytes (RGB) or every 16 (grey), of which narrow is the first.
         let behind = if self.channels == 3 {
             15 * (self.taps.div_ceil(5) - 1) + 16
         } else {
-            self.taps.next_multiple_of(4).max(16)
+            self.taps.next_multiple_of(16)
         };
         self.reach.clear();
         let groups = self.start.as_chunks::<GROUP>().0;
