@@ -240,6 +240,27 @@ unsafe fn rgb<const TAPS: usize>(pass: &mut Pass<'_>) {
     }
 }
 
+/// Drops the fourth byte of every pixel.
+#[target_feature(enable = "avx2,fma")]
+pub(super) fn pack_pixels(from: &[u8], out: &mut [u8]) {
+    let order = _mm_setr_epi8(0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14, -1, -1, -1, -1);
+    assert!(from.len() / 4 >= out.len() / 3, "as many pixels");
+    let mut pixel = 0;
+    while 3 * pixel + 16 <= out.len() {
+        // SAFETY: 16 bytes of `out` by the loop's condition, so there are five pixels more, of
+        // which `from` has four bytes each.
+        unsafe {
+            let four = load16(from.as_ptr().add(4 * pixel));
+            _mm_storeu_si128(out.as_mut_ptr().add(3 * pixel).cast(), _mm_shuffle_epi8(four, order));
+        }
+        pixel += 4;
+    }
+    let rest = from[4 * pixel..].as_chunks::<4>().0;
+    for (out, from) in out[3 * pixel..].as_chunks_mut::<3>().0.iter_mut().zip(rest) {
+        *out = [from[0], from[1], from[2]];
+    }
+}
+
 /// Rounds to even, saturates and stores eight values as bytes.
 ///
 /// # Safety
