@@ -34,11 +34,39 @@ fn step(
 }
 
 fn area(bencher: Bencher, name: &str, from: usize, to: usize, channels: usize) {
+    resize(bencher, name, [from, to], channels, Interpolation::Area);
+}
+
+fn resize(
+    bencher: Bencher,
+    name: &str,
+    [from, to]: [usize; 2],
+    channels: usize,
+    how: Interpolation,
+) {
     let mut scratch = Scratch::default();
     step(bencher, name, from, channels, |source, target| {
         target.reshape(to, to, channels);
-        resize_into(source, target, Interpolation::Area, &mut scratch).expect("a healthy image");
+        resize_into(source, target, how, &mut scratch).expect("a healthy image");
     });
+}
+
+/// To 224: enlarging, and shrinking within and past what one load of 16 bytes reaches.
+const LINEAR_FROM: [usize; 3] = [128, 512, 2048];
+
+#[divan::bench(args = paths(), consts = LINEAR_FROM, max_time = 1)]
+fn linear_rgb_to_224<const FROM: usize>(bencher: Bencher, name: &str) {
+    resize(bencher, name, [FROM, 224], 3, Interpolation::Linear);
+}
+
+#[divan::bench(args = paths(), consts = LINEAR_FROM, max_time = 1)]
+fn linear_grey_to_224<const FROM: usize>(bencher: Bencher, name: &str) {
+    resize(bencher, name, [FROM, 224], 1, Interpolation::Linear);
+}
+
+#[divan::bench(args = paths(), max_time = 1)]
+fn enlarging_area_rgb_128_to_224(bencher: Bencher, name: &str) {
+    area(bencher, name, 128, 224, 3);
 }
 
 #[divan::bench(args = paths(), max_time = 1)]
@@ -135,6 +163,11 @@ fn table_rgb<const SIDE: usize>(bencher: Bencher, name: &str) {
 #[divan::bench(args = paths(), consts = SIDES, max_time = 1)]
 fn median_rgb<const SIDE: usize>(bencher: Bencher, name: &str) {
     step(bencher, name, SIDE, 3, |source, target| median3_into(source, target).expect("not empty"));
+}
+
+#[divan::bench(args = paths(), consts = SIDES, max_time = 1)]
+fn median_grey<const SIDE: usize>(bencher: Bencher, name: &str) {
+    step(bencher, name, SIDE, 1, |source, target| median3_into(source, target).expect("not empty"));
 }
 
 /// CLAHE in Lab, gamma and median: one by one on the scalar path, fused on the others.

@@ -158,6 +158,27 @@ fn sixteen_bits_in_every_mode_equal_the_definition() {
 }
 
 #[test]
+fn bilinear_of_extreme_shapes_equals_the_definition() {
+    let mut random = Random(10);
+    let scratch = &mut geometry::Scratch::default();
+    for case in 0..800 {
+        let channels = [1, 3][random.below(2)];
+        // Rows around one load, one pixel wide and high, ratios up to 1:300 both ways.
+        let longest = [3, 18, 40, 300][case % 4];
+        let [h, w, height, width] = [(); 4].map(|()| 1 + random.below(longest));
+        let src = random.image(h, w, channels);
+        for interpolation in [Interpolation::Area, Interpolation::Linear] {
+            let what = format!("{h}x{w}x{channels} -> {height}x{width}");
+            assert_paths_agree(&what, || {
+                let mut dst = ImageU8::zeros(height, width, channels);
+                resize_into(&src, &mut dst, interpolation, scratch).unwrap();
+                dst
+            });
+        }
+    }
+}
+
+#[test]
 fn halving_equals_the_definition_by_area_and_bilinear() {
     let mut random = Random(7);
     let scratch = &mut geometry::Scratch::default();

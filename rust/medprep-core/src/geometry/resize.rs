@@ -83,7 +83,7 @@ pub(super) fn resize_placed(
             area::resize(src, dst, placements, scales, &mut scratch.area);
         }
         Kernel::Bilinear { scales, coordinates } => {
-            linear::resize(src, dst, placements, scales, coordinates, &mut scratch.linear);
+            linear::resize(src, dst, placements, scales, coordinates, &mut scratch.linear)?;
         }
     }
     Ok(())

@@ -1,10 +1,19 @@
 //! Bilinear resizing in OpenCV's 11-bit fixed point: `INTER_LINEAR`, and `INTER_AREA` when
 //! enlarging, which differs in its coordinates only (section E.5 of the reference notes).
 
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+mod lines;
+#[cfg(target_arch = "x86_64")]
+mod vector;
+
 use std::ops::Range;
 
 use super::placement::Placement;
-use crate::ImageU8;
+#[cfg(target_arch = "x86_64")]
+use crate::cpu::Cpu;
+use crate::{ImageU8, Result};
+use lines::Lines;
 
 /// Where a target position looks in the source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,12 +29,13 @@ pub(super) enum Coordinates {
 pub(super) struct Scratch {
     columns: Vec<Tap>,
     rows: Vec<Tap>,
-    /// The two source rows in use, resized horizontally, and which rows they are.
-    lines: [Vec<i32>; 2],
+    lines: Lines<i32>,
+    #[cfg(target_arch = "x86_64")]
+    vector: vector::Scratch,
 }
 
 /// Two source positions and their weights, which sum to 2048 (or differ by rounding as OpenCV's do).
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 struct Tap {
     sources: [usize; 2],
     weights: [i32; 2],
@@ -84,33 +94,37 @@ pub(super) fn resize(
     [scale_y, scale_x]: [f64; 2],
     coordinates: Coordinates,
     scratch: &mut Scratch,
+) -> Result<()> {
+    fill(&mut scratch.rows, coordinates, src.height(), scale_y, rows.wanted(), false);
+    fill(&mut scratch.columns, coordinates, src.width(), scale_x, columns.wanted(), true);
+    #[cfg(target_arch = "x86_64")]
+    if Cpu::current()? != Cpu::Scalar && vector::applies(src.width(), src.channels()) {
+        let taps = [scratch.rows.as_slice(), scratch.columns.as_slice()];
+        vector::resize(src, dst, [rows, columns], taps, &mut scratch.vector);
+        return Ok(());
+    }
+    resize_scalar(src, dst, [rows, columns], scratch);
+    Ok(())
+}
+
+/// The definition, with the taps in `scratch`.
+fn resize_scalar(
+    src: &ImageU8,
+    dst: &mut ImageU8,
+    [rows, columns]: [Placement; 2],
+    scratch: &mut Scratch,
 ) {
     let channels = src.channels();
     let len = columns.count * channels;
-    fill(&mut scratch.rows, coordinates, src.height(), scale_y, rows.wanted(), false);
-    fill(&mut scratch.columns, coordinates, src.width(), scale_x, columns.wanted(), true);
-    for line in &mut scratch.lines {
-        line.resize(len, 0);
-    }
-    let mut held = [None, None];
+    scratch.lines.restart(len);
     for (i, tap) in scratch.rows.iter().enumerate() {
-        // Going down, the lower line of one target row is often the upper line of the next.
-        if held[1] == Some(tap.sources[0]) {
-            scratch.lines.swap(0, 1);
-            held.swap(0, 1);
-        }
-        for (slot, &source) in tap.sources.iter().enumerate() {
-            if held[slot] != Some(source) {
-                let line = &mut scratch.lines[slot][..len];
-                if channels == 1 {
-                    resize_row::<1>(src.row(source), &scratch.columns, line);
-                } else {
-                    resize_row::<3>(src.row(source), &scratch.columns, line);
-                }
-                held[slot] = Some(source);
+        let [upper, lower] = scratch.lines.of(tap.sources, |source, line| {
+            if channels == 1 {
+                resize_row::<1>(src.row(source), &scratch.columns, line);
+            } else {
+                resize_row::<3>(src.row(source), &scratch.columns, line);
             }
-        }
-        let [upper, lower] = &scratch.lines;
+        });
         let out = &mut dst.row_mut(rows.at + i)[columns.at * channels..][..len];
         for ((out, &upper), &lower) in out.iter_mut().zip(upper).zip(lower) {
             // OpenCV's 16-bit high multiplications truncate each term on its own.

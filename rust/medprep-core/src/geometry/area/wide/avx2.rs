@@ -132,10 +132,10 @@ unsafe fn rgb(pass: Pass<'_>) {
             let weight = _mm256_castsi256_ps(_mm256_castsi128_si256(two));
             let weight = _mm256_permutevar8x32_ps(weight, spread);
             let weight23 = _mm256_mul_ps(weight, _mm256_set1_ps(TWO23));
+            let at = starts.map(|start| start + 3 * tap);
             for (value, &row) in values.iter_mut().zip(&rows) {
                 // SAFETY: 8 values at the last tap of the last output end at `reach`.
-                let [left, right] =
-                    starts.map(|start| unsafe { _mm_loadu_si128(row.add(start + 3 * tap).cast()) });
+                let [left, right] = at.map(|at| unsafe { _mm_loadu_si128(row.add(at).cast()) });
                 let both = _mm256_inserti128_si256::<1>(_mm256_castsi128_si256(left), right);
                 let float = _mm256_castsi256_ps(_mm256_unpacklo_epi16(both, top));
                 *value = _mm256_add_ps(*value, _mm256_fmsub_ps(float, weight, weight23));
