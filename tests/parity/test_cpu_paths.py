@@ -18,7 +18,7 @@ import pytest
 
 PATHS = ("scalar", "avx2", "avx512", "avx512vbmi")
 
-# Images per check and path: a few seconds together. Decoding has one path only.
+# Images per check and path: a few seconds together. Of decoding, what has vector paths.
 CHECK = """
 import json, sys
 import cv2, numpy as np
@@ -26,7 +26,10 @@ from parity_checks import CHECKS
 from medprep import _core
 
 cv2.setNumThreads(1)
-counts = {"resize": 200, "fit": 60, "clahe": 120, "clahe16": 20, "median": 100, "gamma": 60}
+counts = {
+    "resize": 200, "fit": 60, "clahe": 120, "clahe16": 20, "median": 100, "gamma": 60,
+    "resize, median, gamma 16 bits": 60, "decode JPEG": 60, "decode PNG": 60,
+}
 rng = np.random.default_rng(20261121)
 results = [r for name, count in counts.items() for _ in range(count) for r in CHECKS[name](rng)]
 wrong = [f"{r.what}: {r.differing} of {r.values}" for r in results if r.differing]

@@ -5,10 +5,10 @@ use std::cell::Cell;
 
 use libjpeg_turbo_rs::{PixelFormat, Subsampling, compress};
 use medprep_core::decode::{Channels, DecodeOptions, Scratch, decode_into};
-use medprep_core::geometry::{self, Interpolation, ResizeMode, fit_into};
+use medprep_core::geometry::{self, Interpolation, ResizeMode, fit_into, fit_wide_into};
 use medprep_core::photometric::{ChainSteps, PostChain};
 use medprep_core::pipeline::{Spec, StageSeconds, Workspace, apply};
-use medprep_core::{Cpu, ImageU8};
+use medprep_core::{Cpu, ImageU8, ImageU16};
 
 /// Small allocations (a name, a header) are no matter.
 const LARGE: usize = 4096;
@@ -106,6 +106,27 @@ fn resize_and_chain_allocate_nothing_large_from_the_second_image_on() {
         });
         // Scalar: the images trade places, so the second image may still need one.
         assert!(counts[2..].iter().all(|&(count, _)| count == 0), "{cpu:?}: {counts:?}");
+    }
+}
+
+#[test]
+fn bilinear_and_16_bit_resizes_allocate_nothing_large_from_the_second_image_on() {
+    let src = image(500, 600);
+    let values = src.data().iter().map(|value| u16::from(*value) << 4).collect();
+    let wide = ImageU16::from_vec(500, 600, 3, values);
+    let mode = ResizeMode::Crop;
+    for cpu in Cpu::ALL.into_iter().filter(|cpu| cpu.is_available()) {
+        let mut scratch = geometry::Scratch::default();
+        let (mut small, mut wide_small) = (ImageU8::default(), ImageU16::default());
+        let counts = cpu.force(|| {
+            large_allocations(5, || {
+                let how = Interpolation::Linear;
+                fit_into(&src, 224, 224, mode, how, &mut scratch, &mut small).unwrap();
+                fit_wide_into(&wide, 224, 224, mode, &mut scratch, &mut wide_small).unwrap();
+            })
+        });
+        let rest = &counts[1..];
+        assert!(counts[0].0 > 0 && rest.iter().all(|&(count, _)| count == 0), "{counts:?}");
     }
 }
 
