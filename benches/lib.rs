@@ -105,7 +105,20 @@ pub const PRESETS: [(&str, &str, &str); 6] = [
 /// # Panics
 /// If there is no preset of that name.
 pub fn preset(name: &str) -> String {
+    with_decode(name, "")
+}
+
+/// The same with `--fast-decode`.
+///
+/// # Panics
+/// If there is no preset of that name.
+pub fn fast_preset(name: &str) -> String {
+    with_decode(name, r#","fast":true"#)
+}
+
+fn with_decode(name: &str, more: &str) -> String {
     let found = PRESETS.iter().find(|(preset, ..)| *preset == name);
     let (_, channels, steps) = found.expect("a name of PRESETS");
-    format!(r#"{{"steps":[{{"step":"decode","channels":"{channels}"}},{steps}],"dtype":"uint8"}}"#)
+    let decode = format!(r#"{{"step":"decode","channels":"{channels}"{more}}}"#);
+    format!(r#"{{"steps":[{decode},{steps}],"dtype":"uint8"}}"#)
 }

@@ -81,9 +81,13 @@ mod png_decoders {
     }
 }
 
-/// JPEGs at a fraction of their size.
-#[divan::bench(args = [1, 2, 4, 8], max_time = 2)]
-fn jpeg_reduced(bencher: Bencher, divisor: usize) {
+/// JPEGs at a fraction of their size: `--fast-decode`.
+#[divan::bench(args = paths(), consts = [1, 2, 4, 8], max_time = 1)]
+fn jpeg_reduced<const DIVISOR: usize>(bencher: Bencher, name: &str) {
+    path(name).force(|| reduced(bencher, DIVISOR));
+}
+
+fn reduced(bencher: Bencher, divisor: usize) {
     const SIDE: usize = 2048;
     let data = jpeg(&image(SIDE, 3));
     let reduction = Reduction::ALL.into_iter().find(|known| known.divisor() == divisor);
