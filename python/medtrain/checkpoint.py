@@ -161,10 +161,13 @@ class CheckpointStore:
         """Make whole tensors of the parts in `name`, in its place; others stay as they are.
 
         state.json names what counts and is replaced at once: killed before or after, the
-        checkpoint is whole. Raises StorageError and CheckpointError.
+        checkpoint is whole. A torn one stays, and whoever loads it is told. Raises StorageError.
         """
         path = self.folder / name
-        saved = load(path) if _is_sharded(load_state(path)) else None
+        try:
+            saved = load(path) if _is_sharded(load_state(path)) else None
+        except CheckpointError:
+            return
         with self._storage(f"put the parts of {name} together"):
             if saved is not None:
                 model, optimizer = saved.tensors

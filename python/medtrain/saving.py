@@ -100,8 +100,9 @@ class Saver:
     def _write_parts(self, shards: Shards) -> tuple[None, Tensors]:
         """The same as files: every rank writes what it holds of them."""
         parts, folder = self._parts, self._store.staging
+        names = (SHARDS, AVERAGE_SHARDS) if parts.average.is_kept else (SHARDS,)
         if parts.strategy.rank == 0:
-            self._store.begin_staging(SHARDS, AVERAGE_SHARDS)
+            self._store.begin_staging(*names)
         distributed.barrier()
         if parts.strategy.agree(not _is_there(folder / SHARDS)):
             raise StorageError(

@@ -220,7 +220,7 @@ def parts(tmp_path):
     for epoch in (1, 2):
         model = torch.nn.Linear(3, 2)
         torch.nn.init.constant_(model.weight, float(epoch))
-        store.begin_staging(checkpoint.SHARDS, checkpoint.AVERAGE_SHARDS)
+        store.begin_staging(checkpoint.SHARDS)
         with pytest.warns(UserWarning, match="single process"):
             FsdpShards().save(store.staging / checkpoint.SHARDS, model, None)
         ranks = {checkpoint.RANKS: {"mean": torch.ones(2, 3)}}
@@ -257,6 +257,13 @@ def test_missing_and_torn_parts_are_refused(parts):
     part.unlink()
     with pytest.raises(CheckpointError, match=r"safetensors: missing"):
         checkpoint.load(part.parents[1])
+
+
+def test_altered_parts_are_not_put_together(parts):
+    flip_bit(a_part(parts))
+    parts.consolidate("last")
+    with pytest.raises(CheckpointError, match="altered"):
+        checkpoint.load(parts.folder / "last")
 
 
 def test_putting_parts_together_can_be_killed_and_done_again(parts, monkeypatch):
