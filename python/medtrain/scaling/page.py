@@ -34,7 +34,7 @@ def render(found: Study, report: Mapping[str, Any], pictures: Pictures) -> str:
             ),
             _advice(report["advice"]),
             *(_table(found, scaling) for scaling in found.scalings),
-            tag("p", method(), class_="note"),
+            tag("section", tag("p", method(), class_="note")),
             _devices(found),
             _pictures(pictures),
             _amdahl(found),
