@@ -116,7 +116,18 @@ class Bench:
 
         if self.world.rank == 0:
             counts = {"train": self.batch * self.options.steps, "val": self.options.batch_size}
-            toy.make_shards(self.shards, counts=counts, side=self.options.size, shard_samples=64)
+            shape, draw = (self.options.size, self.options.size, 3), np.random.default_rng(0)
+            images = {
+                split: draw.integers(0, 256, (count, *shape), dtype=np.uint8)
+                for split, count in counts.items()
+            }
+            toy.make_shards(
+                self.shards,
+                counts=counts,
+                side=self.options.size,
+                shard_samples=256,
+                images_of=images,
+            )
         while not (self.shards / "manifest.json").is_file():
             time.sleep(0.1)
 
@@ -137,6 +148,7 @@ class Bench:
     def train(self, config: Config) -> list[dict]:
         """One run of the trainer in this process; its records, on rank 0."""
         self._runs += 1
+        forget_code(config)
         job = Job(
             config=config,
             data=self.shards,
@@ -158,7 +170,7 @@ def measure(bench: Bench, model: str, setting: str) -> Result:
     """Measure one setting. Raises MedprepError where it cannot run here."""
     config = bench.config(model, setting)
     with tf32_allowed(setting.startswith("tf32")):
-        forget_the_last(setting)
+        forget_memory()
         events = bench.train(config)
         train = partial(bench.train, config)
         parts = parts_of_last_epoch(train, gpu_clock)
@@ -170,6 +182,7 @@ def measure(bench: Bench, model: str, setting: str) -> Result:
         device = torch.device(bench.options.device, bench.world.local_rank)
         data = open_trainable(bench.shards, config)
         strategy = strategy_of("serial", config, data, device)
+        forget_code(config)
         inference = inference_rate(assemble(config, data, strategy), bench.options)
     steps = [event for event in events if event["event"] == "step" and event["epoch"] == 2]
     memory = [event["peak_bytes"] for event in events if event["event"] == "memory"]
@@ -226,10 +239,14 @@ def without_communication() -> Iterator[None]:
         yield
 
 
-def forget_the_last(setting: str) -> None:
-    """Forget compiled code and the peak memory of the setting before."""
-    if "compile" in setting:
+def forget_code(config: Config) -> None:
+    """Forget what was compiled for models before: torch stops compiling after a few."""
+    if config.train.compile:
         torch.compiler.reset()
+
+
+def forget_memory() -> None:
+    """Start the peak of this setting's memory anew."""
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()

@@ -23,10 +23,14 @@ SPEC = {
 def images_and_labels(count, *, seed, side=32, channels=3, classes=2):
     """Noise around a grey level that grows with the class; about a third overlap."""
     rng = np.random.default_rng(seed)
-    labels = (np.arange(count) * 7 % 11) % classes
+    labels = labels_for(count, classes)
     levels = 90 + 40 * labels[:, None, None, None] + rng.normal(0, 15, (count, 1, 1, 1))
     noise = rng.normal(0, 40, (count, side, side, channels))
-    return np.clip(levels + noise, 0, 255).astype(np.uint8), labels.astype(np.int64)
+    return np.clip(levels + noise, 0, 255).astype(np.uint8), labels
+
+
+def labels_for(count, classes):
+    return ((np.arange(count) * 7 % 11) % classes).astype(np.int64)
 
 
 def make_shards(
@@ -66,11 +70,12 @@ def make_shards(
         "private": False,
     }
     for at, (split, count) in enumerate(counts.items()):
-        images, labels = images_and_labels(
-            count, seed=seed * 10 + at, side=side, channels=channels, classes=len(classes)
-        )
         if images_of and split in images_of:
-            images = images_of[split]
+            images, labels = images_of[split], labels_for(count, len(classes))
+        else:
+            images, labels = images_and_labels(
+                count, seed=seed * 10 + at, side=side, channels=channels, classes=len(classes)
+            )
         if labels_of and split in labels_of:
             labels = np.asarray(labels_of[split], np.int64)
         starts = range(0, count, shard_samples)
