@@ -197,10 +197,11 @@ def _broken_run(
     if code not in (0, 3):
         yield "(run)", f"exit code {code}: {text[-300:]}"
         return
-    summary = json.loads(result)
-    if summary["images"] + summary["failed"] != files:
-        yield "(run)", f"{summary['images']} + {summary['failed']} of {files} files accounted for"
-    for line in (out / "failures.jsonl").read_text().splitlines():
+    images = json.loads(result).get("images", 0)  # no data set is made of none
+    failures = (out / "failures.jsonl").read_text().splitlines()
+    if images + len(failures) != files:
+        yield "(run)", f"{images} + {len(failures)} of {files} files accounted for"
+    for line in failures:
         failure = json.loads(line)
         name = paths[int(failure["path"].split(".")[0])].name
         if not failure["reason"].strip() or "\n" in failure["reason"]:
