@@ -92,8 +92,9 @@ turbojpeg: ## the JPEG decoders against C libjpeg-turbo (needs cmake and nasm, w
 hostile: setup ## 10,000 damaged and lying files, one by one and through both kernels
 	$(BIN)/python tests/hostile/run_hostile.py --count 10000
 
-torture: setup ## kill a training run inside 100 of its saves; it must end with the undisturbed bits
+torture: setup ## kill training runs inside 130 of their saves; they must end with the undisturbed bits
 	cd tests/medtrain && ../../$(BIN)/python torture.py --kills 100
+	cd tests/medtrain && ../../$(BIN)/python torture.py --kills 30 --strategy fsdp --procs 2
 
 fuzz: ## fuzz the JPEG, PNG and DICOM decoders, 60 s each (needs nightly Rust and cargo-fuzz)
 	@cargo +nightly --version >/dev/null 2>&1 || { echo 'make fuzz needs a nightly Rust: rustup toolchain install nightly' >&2; exit 1; }
