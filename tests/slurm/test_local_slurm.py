@@ -226,15 +226,17 @@ def train_until_warned(
     return job, int(state["progress"]["step"])
 
 
-@pytest.mark.parametrize("strategy", ["fsdp", "pipeline"])
+@pytest.mark.parametrize("strategy", ["serial", "fsdp", "pipeline"])
 def test_warned_training_saves_requeues_and_goes_on(cluster, shards, tmp_path, strategy):
     run, log = tmp_path / "run", tmp_path / "job.log"
     words = [str(SLURM / "train.sbatch"), strategy, *TINY, "--epochs", "20"]
-    job, step = train_until_warned(words, cluster, training_environment(shards, run), log)
+    processes = 1 if strategy == "serial" else 2
+    environment = training_environment(shards, run, processes)
+    job, step = train_until_warned(words, cluster, environment, log)
     assert step >= 3
     wait_until(lambda: is_completed_after_requeue(job, cluster), "second run", timeout_s=300)
     assert f"step {step}" in log.read_text(), log.read_text()  # "resumed from ...: epoch E, step N"
-    assert_finished(run, 2)
+    assert_finished(run, processes)
 
 
 def test_two_nodes_are_joined_by_srun_and_stop_together(cluster, shards, tmp_path):
