@@ -115,6 +115,11 @@ pub(super) fn keep_stored_bits<T: Sample>(header: &Header, samples: &mut [T]) {
         }
     } else {
         let mask = (1 << stored) - 1;
+        // Looking is cheaper than writing, and few files have anything in the other bits.
+        let most = samples.iter().fold(T::default(), |most, &sample| most.max(sample));
+        if shift == 0 && most.to_u32() <= mask {
+            return;
+        }
         for sample in samples {
             *sample = T::from_u32(sample.to_u32() >> shift & mask);
         }
