@@ -147,8 +147,8 @@ unsafe fn sum_along<const TAPS: usize>(
     let mut source = unsafe { load_pixels(row, starts, 0) };
     if TAPS == 0 {
         let mut value = product(source, masks[0], weights.of(0, taps));
-        for tap in 1..5 {
-            value = _mm256_add_ps(value, product(source, masks[tap], weights.of(tap, taps)));
+        for (tap, &mask) in masks.iter().enumerate().skip(1) {
+            value = _mm256_add_ps(value, product(source, mask, weights.of(tap, taps)));
         }
         let mut tap = 5;
         while tap + 7 <= taps {
