@@ -388,6 +388,12 @@ impl Rows<'_> {
         if upsampling == Sampling::H1V1 || (upsampling == Sampling::H1V2 && !is_filtered) {
             return (self.kernels.to_rgb)(luma, chroma(1, near), chroma(2, near), out);
         }
+        if let (Some(rgb_2x2), Sampling::H2V2, true) =
+            (self.kernels.rgb_2x2, upsampling, n > 2 && is_filtered)
+        {
+            let rows = |component: usize| [chroma(component, near), chroma(component, far)];
+            return rgb_2x2(luma, rows(1), rows(2), out);
+        }
         for (up, component) in self.upsampled.iter_mut().zip(1..) {
             let row = chroma(component, near);
             match upsampling {

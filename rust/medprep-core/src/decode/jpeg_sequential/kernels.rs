@@ -20,6 +20,8 @@ pub(super) struct Kernels {
     pub upsample_2x1: rows::Upsample2x1,
     pub upsample_1x2: rows::Upsample1x2,
     pub to_rgb: rows::ToRgb,
+    /// Where it gains over the two steps.
+    pub rgb_2x2: Option<rows::Rgb2x2>,
     pub grey_to_rgb: rows::GreyToRgb,
 }
 
@@ -59,6 +61,7 @@ const SCALAR: Kernels = Kernels {
     upsample_2x1: rows::scalar::upsample_2x1,
     upsample_1x2: rows::scalar::upsample_1x2,
     to_rgb: rows::scalar::to_rgb,
+    rgb_2x2: None,
     grey_to_rgb: rows::scalar::grey_to_rgb,
 };
 
@@ -129,6 +132,7 @@ mod x86 {
                     // SAFETY: the features are there, see the module.
                     unsafe { rows::$isa::to_rgb(y, cb, cr, out) }
                 },
+                rgb_2x2: None,
                 grey_to_rgb: |y, out| {
                     // SAFETY: the features are there, see the module.
                     unsafe { rows::$isa::grey_to_rgb(y, out) }
@@ -137,6 +141,12 @@ mod x86 {
         };
     }
 
-    pub(super) const AVX2: Kernels = kernels!(avx2);
+    pub(super) const AVX2: Kernels = Kernels {
+        rgb_2x2: Some(|y, cb, cr, out| {
+            // SAFETY: the features are there, see the module.
+            unsafe { rows::avx2::rgb_2x2(y, cb, cr, out) }
+        }),
+        ..kernels!(avx2)
+    };
     pub(super) const AVX512_VBMI: Kernels = kernels!(avx512);
 }

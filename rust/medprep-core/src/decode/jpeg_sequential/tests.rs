@@ -269,6 +269,28 @@ fn upsampling_equals_the_scalar_one() {
 }
 
 #[test]
+fn upsampling_and_colours_in_one_go_equal_the_two_steps() {
+    let mut random = Random(7);
+    let scalar = Kernels::new(Cpu::Scalar);
+    for width in (5..400).chain([1000, 2497, 2498]) {
+        let n = usize::div_ceil(width, 2);
+        let y = random.bytes(padded(width));
+        let [near_cb, far_cb, near_cr, far_cr] = [0; 4].map(|_| random.bytes(padded(n)));
+        let [mut cb, mut cr] = [0; 2].map(|_| vec![0; padded(2 * n)]);
+        (scalar.upsample_2x2)(&near_cb, &far_cb, n, &mut cb);
+        (scalar.upsample_2x2)(&near_cr, &far_cr, n, &mut cr);
+        let mut wanted = vec![0; 3 * width];
+        (scalar.to_rgb)(&y, &cb, &cr, &mut wanted);
+        for cpu in cpus() {
+            let Some(rgb_2x2) = Kernels::new(cpu).rgb_2x2 else { continue };
+            let mut out = vec![0; 3 * width];
+            rgb_2x2(&y, [&near_cb, &far_cb], [&near_cr, &far_cr], &mut out);
+            assert_eq!(out, wanted, "{cpu:?}, width {width}");
+        }
+    }
+}
+
+#[test]
 fn colours_equal_the_scalar_ones() {
     let mut random = Random(5);
     let scalar = Kernels::new(Cpu::Scalar);

@@ -6,9 +6,9 @@ use core::arch::x86_64::{
     _mm256_loadu_si256, _mm256_madd_epi16 as madd, _mm256_mulhrs_epi16 as mul_round,
     _mm256_or_si256 as or, _mm256_packs_epi32 as pack32, _mm256_packus_epi16 as pack_unsigned16,
     _mm256_permute2x128_si256, _mm256_set1_epi16 as set16, _mm256_set1_epi32 as set32,
-    _mm256_shuffle_epi8, _mm256_slli_epi16, _mm256_srai_epi32, _mm256_srli_epi16,
-    _mm256_storeu_si256, _mm256_sub_epi16 as sub16, _mm256_unpackhi_epi16 as high16,
-    _mm256_unpacklo_epi16 as low16,
+    _mm256_shuffle_epi8, _mm256_slli_epi16, _mm256_srai_epi16, _mm256_srai_epi32,
+    _mm256_srli_epi16, _mm256_storeu_si256, _mm256_sub_epi16 as sub16,
+    _mm256_unpackhi_epi16 as high16, _mm256_unpacklo_epi16 as low16,
 };
 
 use super::lanes::{define_colour, define_upsampling};
@@ -19,6 +19,61 @@ const HALF: usize = 16;
 
 define_upsampling!("avx2");
 define_colour!("avx2");
+
+/// See [`super::Rgb2x2`].
+#[target_feature(enable = "avx2")]
+pub(in super::super) fn rgb_2x2(
+    y: &[u8],
+    [cb, far_cb]: [&[u8]; 2],
+    [cr, far_cr]: [&[u8]; 2],
+    out: &mut [u8],
+) {
+    let count = out.len().div_ceil(3 * WHOLE);
+    let ys = &vectors(y)[..count];
+    let (cb, far_cb) = (&halves(cb)[..count + 2], &halves(far_cb)[..count + 2]);
+    let (cr, far_cr) = (&halves(cr)[..count + 2], &halves(far_cr)[..count + 2]);
+    let mut cbs = [sum(&cb[0], &far_cb[0]), sum(&cb[1], &far_cb[1])];
+    let mut crs = [sum(&cr[0], &far_cr[0]), sum(&cr[1], &far_cr[1])];
+    let mut pixels = out.chunks_mut(3 * WHOLE);
+    for (i, y) in ys.iter().enumerate() {
+        let next_cb = sum(&cb[i + 2], &far_cb[i + 2]);
+        let next_cr = sum(&cr[i + 2], &far_cr[i + 2]);
+        let [even_cb, odd_cb] = double_centred(cbs, next_cb);
+        let [even_cr, odd_cr] = double_centred(crs, next_cr);
+        (cbs, crs) = ([cbs[1], next_cb], [crs[1], next_cr]);
+        let y = load(y);
+        let even = centred_colours(and(y, set16(0xFF)), even_cb, even_cr);
+        let odd = centred_colours(shift_right16::<8>(y), odd_cb, odd_cr);
+        let r = pack_unsigned16(even[0], odd[0]);
+        let g = pack_unsigned16(even[1], odd[1]);
+        let b = pack_unsigned16(even[2], odd[2]);
+        let Some(out) = pixels.next() else { unreachable!("as many as vectors of Y") };
+        if let Some(out) = out.first_chunk_mut() {
+            store_rgb(out, r, g, b);
+        } else {
+            let mut pixels = [0; 3 * WHOLE];
+            store_rgb(&mut pixels, r, g, b);
+            out.copy_from_slice(&pixels[..out.len()]);
+        }
+    }
+}
+
+/// The samples of a padded row, and those of half a vector before them.
+#[inline]
+fn halves(row: &[u8]) -> &[[u8; HALF]] {
+    row[PAD - HALF..].as_chunks::<HALF>().0
+}
+
+/// As `double`, from sums of 4:2:0 to the even and the odd values less 128.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn double_centred([previous, current]: [Vector; 2], next: Vector) -> [Vector; 2] {
+    const CENTRE: i16 = 128 << 4;
+    let left = add16(shift_in_left(previous, current), set16(8 - CENTRE));
+    let right = add16(shift_in_right(current, next), set16(7 - CENTRE));
+    let triple = add16(add16(current, current), current);
+    [_mm256_srai_epi16::<4>(add16(triple, left)), _mm256_srai_epi16::<4>(add16(triple, right))]
+}
 
 /// 16 bytes as 16-bit values.
 #[inline]

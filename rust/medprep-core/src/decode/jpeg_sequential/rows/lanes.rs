@@ -203,7 +203,13 @@ macro_rules! define_colour {
         #[target_feature(enable = $features)]
         fn half_colours(y: Vector, cb: Vector, cr: Vector) -> [Vector; 3] {
             let centre = set16(128);
-            let (cb, cr) = (sub16(cb, centre), sub16(cr, centre));
+            centred_colours(y, sub16(cb, centre), sub16(cr, centre))
+        }
+
+        /// [`half_colours`] of Cb and Cr around 0.
+        #[inline]
+        #[target_feature(enable = $features)]
+        fn centred_colours(y: Vector, cb: Vector, cr: Vector) -> [Vector; 3] {
             let factors = set32(i32::from(G_CB) & 0xFFFF | i32::from(G_CR) << 16);
             let half = set32(1 << 15);
             let low = add32(madd(low16(cb, cr), factors), half);

@@ -33,6 +33,10 @@ pub(super) type Upsample1x2 = fn(near: &[u8], far: &[u8], bias: u8, n: usize, ou
 /// Converts padded rows of Y, Cb and Cr to `out.len() / 3` pixels.
 pub(super) type ToRgb = fn(y: &[u8], cb: &[u8], cr: &[u8], out: &mut [u8]);
 
+/// [`Upsample2x2`] of Cb and Cr, each a near and a far row of more than two samples, and [`ToRgb`] in
+/// one go.
+pub(super) type Rgb2x2 = fn(y: &[u8], cb: [&[u8]; 2], cr: [&[u8]; 2], out: &mut [u8]);
+
 /// Copies a padded row of Y to all three channels of `out.len() / 3` pixels.
 pub(super) type GreyToRgb = fn(y: &[u8], out: &mut [u8]);
 
