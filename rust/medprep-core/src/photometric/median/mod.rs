@@ -1,8 +1,10 @@
 //! Median of the 3 x 3 neighbourhood, per channel, as `cv2.medianBlur(image, 3)`.
 
-mod scalar;
 #[cfg(target_arch = "x86_64")]
-mod vector;
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod scalar;
 
 use super::check::check_shape;
 use crate::cpu::Cpu;
@@ -54,10 +56,10 @@ pub(super) fn median3_row(cpu: Cpu, rows: [&[u8]; 3], channels: usize, out: &mut
     match cpu {
         // SAFETY: the CPU has the path (above).
         #[cfg(target_arch = "x86_64")]
-        Cpu::Avx2 => unsafe { vector::avx2::row(rows, channels, out) },
+        Cpu::Avx2 => unsafe { avx2::row(rows, channels, out) },
         // SAFETY: as above.
         #[cfg(target_arch = "x86_64")]
-        Cpu::Avx512 | Cpu::Avx512Vbmi => unsafe { vector::avx512::row(rows, channels, out) },
+        Cpu::Avx512 | Cpu::Avx512Vbmi => unsafe { avx512::row(rows, channels, out) },
         _ => scalar::row(rows, channels, out),
     }
 }
