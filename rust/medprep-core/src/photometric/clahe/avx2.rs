@@ -10,61 +10,79 @@ use super::{LEVELS, Row};
 /// The CPU has AVX2 and FMA; `row` fits the width, and columns are padded to 64.
 #[target_feature(enable = "avx2,fma")]
 pub(super) unsafe fn row(row: &mut Row<'_>, src: &[u8], dst: &mut [u8]) {
-    look_up(row, src);
-    let weights = row.weights.map(|weight| weight);
-    let (upper, lower) = (_mm256_set1_ps(weights[0]), _mm256_set1_ps(weights[1]));
-    let order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
-    let left = row.columns.weights[0].as_chunks::<32>().0;
-    let right = row.columns.weights[1].as_chunks::<32>().0;
-    let packed = row.looked_up.as_chunks::<32>().0;
-    let mut rest = [0; 32];
     let len = dst.len() % 32;
-    let (chunks, tail) = dst.as_chunks_mut::<32>();
-    let chunks = chunks.iter_mut().chain((len > 0).then_some(&mut rest));
-    for (out, ((packed, left), right)) in chunks.zip(packed.iter().zip(left).zip(right)) {
-        // SAFETY: eight values at 0, 8, 16, 24 of 32.
-        let eight = |i: usize| unsafe {
-            let packed = _mm256_loadu_si256(packed.as_ptr().add(8 * i).cast());
-            let left = _mm256_loadu_ps(left.as_ptr().add(8 * i));
-            let right = _mm256_loadu_ps(right.as_ptr().add(8 * i));
-            let low = _mm256_set1_epi32(0xFF);
-            let value = [
-                _mm256_and_si256(packed, low),
-                _mm256_and_si256(_mm256_srli_epi32::<8>(packed), low),
-                _mm256_and_si256(_mm256_srli_epi32::<16>(packed), low),
-                _mm256_srli_epi32::<24>(packed),
-            ];
-            let blend = |a: __m256i, b: __m256i| {
-                _mm256_add_ps(
-                    _mm256_mul_ps(_mm256_cvtepi32_ps(a), left),
-                    _mm256_mul_ps(_mm256_cvtepi32_ps(b), right),
-                )
-            };
-            _mm256_cvtps_epi32(_mm256_add_ps(
-                _mm256_mul_ps(blend(value[0], value[1]), upper),
-                _mm256_mul_ps(blend(value[2], value[3]), lower),
-            ))
-        };
-        let words =
-            [_mm256_packs_epi32(eight(0), eight(1)), _mm256_packs_epi32(eight(2), eight(3))];
-        let bytes = _mm256_packus_epi16(words[0], words[1]);
-        // SAFETY: 32 bytes.
-        unsafe {
-            _mm256_storeu_si256(out.as_mut_ptr().cast(), _mm256_permutevar8x32_epi32(bytes, order));
-        }
+    let mut rest = [0; 32];
+    look_up(row, src);
+    let (whole, tail) = dst.as_chunks_mut::<32>();
+    let dst = whole.iter_mut().chain((len > 0).then_some(&mut rest));
+    let [left, right] = row.columns.weights.each_ref().map(|weights| weights.as_chunks::<32>().0);
+    let weights = left.iter().zip(right);
+    let packed = row.looked_up.as_chunks::<32>().0;
+    for (dst, (packed, (left, right))) in dst.zip(packed.iter().zip(weights)) {
+        blend32(packed, left, right, row.weights, dst);
     }
     tail.copy_from_slice(&rest[..len]);
 }
 
-/// The packed entries of all columns.
+/// 32 columns of the weighted sums of four entries each.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn blend32(
+    packed: &[u32; 32],
+    left: &[f32; 32],
+    right: &[f32; 32],
+    rows: [f32; 2],
+    out: &mut [u8; 32],
+) {
+    let (upper, lower) = (_mm256_set1_ps(rows[0]), _mm256_set1_ps(rows[1]));
+    let order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+    // SAFETY: eight values at 0, 8, 16, 24 of 32.
+    let eight = |i: usize| unsafe {
+        let packed = _mm256_loadu_si256(packed.as_ptr().add(8 * i).cast());
+        let left = _mm256_loadu_ps(left.as_ptr().add(8 * i));
+        let right = _mm256_loadu_ps(right.as_ptr().add(8 * i));
+        let low = _mm256_set1_epi32(0xFF);
+        let value = [
+            _mm256_and_si256(packed, low),
+            _mm256_and_si256(_mm256_srli_epi32::<8>(packed), low),
+            _mm256_and_si256(_mm256_srli_epi32::<16>(packed), low),
+            _mm256_srli_epi32::<24>(packed),
+        ];
+        let blend = |a: __m256i, b: __m256i| {
+            _mm256_add_ps(
+                _mm256_mul_ps(_mm256_cvtepi32_ps(a), left),
+                _mm256_mul_ps(_mm256_cvtepi32_ps(b), right),
+            )
+        };
+        _mm256_cvtps_epi32(_mm256_add_ps(
+            _mm256_mul_ps(blend(value[0], value[1]), upper),
+            _mm256_mul_ps(blend(value[2], value[3]), lower),
+        ))
+    };
+    let words = [_mm256_packs_epi32(eight(0), eight(1)), _mm256_packs_epi32(eight(2), eight(3))];
+    let bytes = _mm256_packus_epi16(words[0], words[1]);
+    // SAFETY: 32 bytes.
+    unsafe {
+        _mm256_storeu_si256(out.as_mut_ptr().cast(), _mm256_permutevar8x32_epi32(bytes, order));
+    }
+}
+
+/// The packed entries of all columns, cell by cell.
 #[inline]
 pub(super) fn look_up(row: &mut Row<'_>, src: &[u8]) {
-    let packed = row.packed;
-    let cells = packed.len() / LEVELS;
-    debug_assert!(row.columns.offset.iter().all(|&at| (at as usize) < cells * LEVELS));
-    for ((out, &value), &offset) in row.looked_up.iter_mut().zip(src).zip(&row.columns.offset) {
-        // SAFETY: `Columns::fill` clamps cells to 0..=tiles, and `packed` holds 256 values of each.
-        *out = unsafe { *packed.get_unchecked(offset as usize + usize::from(value)) };
+    let cells = row.packed.as_chunks::<LEVELS>().0;
+    let mut first = 0;
+    for &(cell, end) in &row.columns.runs {
+        let cell = &cells[cell];
+        let (eights, rest) = src[first..end].as_chunks::<8>();
+        let (out, out_rest) = row.looked_up[first..end].as_chunks_mut::<8>();
+        for (out, eight) in out.iter_mut().zip(eights) {
+            *out = eight.map(|value| cell[usize::from(value)]);
+        }
+        for (out, &value) in out_rest.iter_mut().zip(rest) {
+            *out = cell[usize::from(value)];
+        }
+        first = end;
     }
 }
 

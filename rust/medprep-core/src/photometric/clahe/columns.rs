@@ -1,6 +1,5 @@
 //! Which tiles a position lies between, and with which weights; the same for all rows.
 
-use super::LEVELS;
 use super::scalar::Neighbours;
 
 /// Columns are padded to whole registers of bytes.
@@ -19,8 +18,9 @@ pub(super) struct Share {
 pub(super) struct Columns {
     /// Columns in whole chunks.
     pub padded: usize,
-    /// For each column 256 x its cell; cell c lies between tiles c - 1 and c, clamped.
-    pub offset: Vec<u32>,
+    /// Cells from left to right, each with the column it ends before; cell c lies between tiles
+    /// c - 1 and c, clamped.
+    pub runs: Vec<(usize, usize)>,
     /// Weights of the left and of the right tile.
     pub weights: [Vec<f32>; 2],
     /// The same in the order of `spread`, then times 2^23.
@@ -43,11 +43,15 @@ impl Columns {
         self.padded = width.next_multiple_of(CHUNK);
         let inverse = 1.0 / tile_width as f32;
         let of = |x: usize| Neighbours::of(x.min(width - 1), inverse, tiles);
-        self.offset.clear();
-        self.offset.extend((0..self.padded).map(|x| {
-            let place = x.min(width - 1) as f32 * inverse - 0.5;
-            (place.floor() as i64 + 1).clamp(0, tiles as i64) as u32 * LEVELS as u32
-        }));
+        self.runs.clear();
+        for x in 0..width {
+            let place = x as f32 * inverse - 0.5;
+            let cell = (place.floor() as i64 + 1).clamp(0, tiles as i64) as usize;
+            match self.runs.last_mut() {
+                Some((last, end)) if *last == cell => *end = x + 1,
+                _ => self.runs.push((cell, x + 1)),
+            }
+        }
         for (side, weights) in self.weights.iter_mut().enumerate() {
             weights.clear();
             weights.extend((0..self.padded).map(|x| of(x).weights[side]));
