@@ -242,12 +242,9 @@ def render() -> str:
     lines.append(array("Y_R", "u16", [fit.a & 15 for fit in y]))
     lines.append(array("Y_B", "u16", [fit.b for fit in y]))
     lines.append(array("Y_C", "u16", [fit.c for fit in y]))
-    for segments, degree in ((8, 3), (32, 2)):
-        for power, row in enumerate(fit_cube_root(segments, degree)):
-            lines.append(array(f"CBRT{segments}_C{power}", "f32", [literal(v) for v in row]))
-    for count in (16, 8):
-        values = [literal(v) for v in cube_root_scales(count)]
-        lines.append(array(f"CBRT_SCALE{count}", "f32", values))
+    for power, row in enumerate(fit_cube_root(32, 2)):
+        lines.append(array(f"CBRT32_C{power}", "f32", [literal(v) for v in row]))
+    lines.append(array("CBRT_SCALE16", "f32", [literal(v) for v in cube_root_scales(16)]))
     lines.append("/// The cube root is a line below this index.")
     lines.append("pub(super) const LINE_END: i32 = 19;")
     lines.append(f"pub(super) const LINE_SLOPE: f32 = {literal(slope)};")

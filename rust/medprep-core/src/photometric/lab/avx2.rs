@@ -1,5 +1,5 @@
-//! AVX2, without gathers: 16-entry tables as byte shuffles feeding quadratics in 16-bit integers,
-//! cube root by 8 cubics in the mantissa, inverse gamma by plain look-ups.
+//! AVX2, without gathers: 16-entry tables as byte shuffles feeding quadratics in 16-bit integers;
+//! cube root and inverse gamma by plain look-ups, which run beside the vectors of other pixels.
 
 #[allow(clippy::wildcard_imports, reason = "dozens of intrinsics")]
 use std::arch::x86_64::*;
@@ -60,38 +60,6 @@ fn quadratic(fit: Quadratics, bytes: __m256i) -> [[__m256i; 2]; 2] {
         _mm256_mulhi_epu16(u[i], slope)
     };
     [look_up(fit.a, segment), [part(0), part(1)]]
-}
-
-struct CubeRoot {
-    c: [__m256; 4],
-    scale: __m256,
-}
-
-/// The table of cube roots, computed: index 0..=2040 -> 32768 f.
-#[inline]
-#[target_feature(enable = "avx2,fma")]
-fn cube_root(fit: &CubeRoot, index: __m256i) -> __m256i {
-    let value = _mm256_cvtepi32_ps(index);
-    let bits = _mm256_castps_si256(value);
-    // The permutes look at three bits only: of the mantissa, of the exponent.
-    let segment = _mm256_srli_epi32::<20>(bits);
-    let exponent = _mm256_srli_epi32::<23>(bits);
-    let mantissa = _mm256_castsi256_ps(_mm256_or_si256(
-        _mm256_and_si256(bits, _mm256_set1_epi32(0x007F_FFFF)),
-        _mm256_set1_epi32(0x3F80_0000),
-    ));
-    let c = |i: usize| _mm256_permutevar8x32_ps(fit.c[i], segment);
-    let sum = _mm256_fmadd_ps(c(3), mantissa, c(2));
-    let sum = _mm256_fmadd_ps(sum, mantissa, c(1));
-    let sum = _mm256_fmadd_ps(sum, mantissa, c(0));
-    let root = _mm256_mul_ps(sum, _mm256_permutevar8x32_ps(fit.scale, exponent));
-    let line = _mm256_fmadd_ps(
-        value,
-        _mm256_set1_ps(fitted::LINE_SLOPE),
-        _mm256_set1_ps(fitted::LINE_OFFSET),
-    );
-    let is_line = _mm256_cmpgt_epi32(_mm256_set1_epi32(fitted::LINE_END), index);
-    _mm256_cvtps_epi32(_mm256_blendv_ps(root, line, _mm256_castsi256_ps(is_line)))
 }
 
 /// 32 pixels to planes of bytes.
@@ -165,7 +133,7 @@ fn pair(low: i32, high: i32) -> __m256i {
 /// The CPU has AVX2 and FMA.
 #[target_feature(enable = "avx2,fma")]
 pub(super) unsafe fn forward(
-    _: &Forward,
+    tables: &Forward,
     rgb: &[[u8; 3 * BLOCK]],
     l: &mut [[u8; BLOCK]],
     a: &mut [[u8; BLOCK]],
@@ -176,82 +144,147 @@ pub(super) unsafe fn forward(
         b: load_nibbles(&fitted::GAMMA_B),
         c: load_nibbles(&fitted::GAMMA_C),
     };
-    // SAFETY: eight floats each.
-    let eight = |table: &[f32; 8]| unsafe { _mm256_loadu_ps(table.as_ptr()) };
-    let fit = CubeRoot {
-        c: [
-            eight(&fitted::CBRT8_C0),
-            eight(&fitted::CBRT8_C1),
-            eight(&fitted::CBRT8_C2),
-            eight(&fitted::CBRT8_C3),
-        ],
-        scale: eight(&fitted::CBRT_SCALE8),
-    };
     let rgb = rgb.as_flattened().as_chunks::<96>().0;
     let l = l.as_flattened_mut().as_chunks_mut::<32>().0;
     let a = a.as_flattened_mut().as_chunks_mut::<32>().0;
     let b = b.as_flattened_mut().as_chunks_mut::<32>().0;
-    // Two phases over a buffer in the first-level cache: together they need too many registers.
-    let mut xyz = [[_mm256_setzero_si256(); 12]; PHASE];
-    let planes = l.chunks_mut(PHASE).zip(a.chunks_mut(PHASE)).zip(b.chunks_mut(PHASE));
-    for (rgb, ((l, a), b)) in rgb.chunks(PHASE).zip(planes) {
-        for (rgb, xyz) in rgb.iter().zip(&mut xyz) {
-            *xyz = indexes(gamma, rgb);
-        }
-        for (xyz, ((l, a), b)) in xyz.iter().zip(l.iter_mut().zip(a).zip(b)) {
-            let (low, high) = (lab16(&fit, xyz, 0), lab16(&fit, xyz, 2));
-            for (plane, (low, high)) in [l, a, b].into_iter().zip(low.into_iter().zip(high)) {
+    // Three groups of 32 pixels under way: look-ups of one fill the gaps between the vectors of the
+    // next, the third has come far enough from its stores to be loaded again.
+    let mut groups = [const { [0; 96] }; 3];
+    let [mut fresh, mut found, mut done] = groups.each_mut();
+    let mut under_way = [None; 2];
+    for (at, group) in rgb.iter().chain(&[[0; 96]; 2]).enumerate() {
+        let is_real = at < rgb.len();
+        indexes(gamma, group, fresh, tables, found);
+        if let Some(at) = under_way[1] {
+            let (low, high): ([__m256i; 3], _) = (lab16(done, 0), lab16(done, 16));
+            let planes: [&mut [u8; 32]; 3] = [&mut l[at], &mut a[at], &mut b[at]];
+            for (plane, (low, high)) in planes.into_iter().zip(low.into_iter().zip(high)) {
                 let bytes = _mm256_packus_epi16(low, high);
                 // SAFETY: 32 bytes.
                 unsafe { _mm256_storeu_si256(plane.as_mut_ptr().cast(), bytes) };
             }
         }
+        under_way = [is_real.then_some(at), under_way[0]];
+        (fresh, found, done) = (done, fresh, found);
     }
 }
 
-/// Groups of 32 pixels per phase.
-const PHASE: usize = 8;
-
-/// 32 pixels to X, Y, Z as 0..=2040: four registers of each, in the order of unpacked bytes.
+/// 32 pixels to X, Y, Z as 0..=2047: 32 words of each, in the order of unpacked bytes. In between,
+/// the indexes of the group before become cube roots.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
-fn indexes(gamma: Quadratics, rgb: &[u8; 96]) -> [__m256i; 12] {
-    let planes = load_planes(rgb);
-    let linear = |i: usize| {
-        let [a, part] = quadratic(gamma, planes[i]);
-        [
-            _mm256_srli_epi16::<5>(_mm256_add_epi16(a[0], part[0])),
-            _mm256_srli_epi16::<5>(_mm256_add_epi16(a[1], part[1])),
-        ]
-    };
-    let (r, g, b) = (linear(0), linear(1), linear(2));
-    let one = _mm256_set1_epi16(1);
-    let mut all = [_mm256_setzero_si256(); 12];
-    for half in 0..2 {
-        let (r, g, b) = (r[half], g[half], b[half]);
-        let rg = [_mm256_unpacklo_epi16(r, g), _mm256_unpackhi_epi16(r, g)];
-        let b = [_mm256_unpacklo_epi16(b, one), _mm256_unpackhi_epi16(b, one)];
-        for (i, c) in [[1777, 1541, 778], [871, 2929, 296], [73, 448, 3575]].into_iter().enumerate()
-        {
-            for quarter in 0..2 {
-                let sum = _mm256_add_epi32(
-                    _mm256_madd_epi16(rg[quarter], pair(c[0], c[1])),
-                    _mm256_madd_epi16(b[quarter], pair(c[2], 2048)),
-                );
-                all[4 * i + 2 * half + quarter] = _mm256_srli_epi32::<12>(sum);
-            }
+fn indexes(
+    gamma: Quadratics,
+    rgb: &[u8; 96],
+    xyz: &mut [u16; 96],
+    tables: &Forward,
+    before: &mut [u16; 96],
+) {
+    let [red, green, blue] = load_planes(rgb);
+    let mut before = before.as_chunks_mut::<8>().0.iter_mut();
+    let mut look_up = || cube_roots(tables, before.next().expect("twelve parts"));
+    // Written out: as loops they stay loops, and the look-ups stay apart from the vectors.
+    let r = linear_light(gamma, red);
+    look_up();
+    look_up();
+    let g = linear_light(gamma, green);
+    look_up();
+    look_up();
+    let b = linear_light(gamma, blue);
+    look_up();
+    look_up();
+    let low = Light::of(r[0], g[0], b[0]);
+    store16(xyz, 0, low.index([1777, 1541, 778]));
+    look_up();
+    store16(xyz, 32, low.index([871, 2929, 296]));
+    look_up();
+    store16(xyz, 64, low.index([73, 448, 3575]));
+    look_up();
+    let high = Light::of(r[1], g[1], b[1]);
+    store16(xyz, 16, high.index([1777, 1541, 778]));
+    look_up();
+    store16(xyz, 48, high.index([871, 2929, 296]));
+    look_up();
+    store16(xyz, 80, high.index([73, 448, 3575]));
+    look_up();
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn store16(words: &mut [u16; 96], at: usize, value: __m256i) {
+    let words: &mut [u16; 16] = words[at..].first_chunk_mut().expect("16 of 96");
+    // SAFETY: 16 words.
+    unsafe { _mm256_storeu_si256(words.as_mut_ptr().cast(), value) };
+}
+
+/// 32 sRGB values to linear light, 0..=2040 in words: the lower and the upper eight of each lane.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn linear_light(gamma: Quadratics, plane: __m256i) -> [__m256i; 2] {
+    let [a, part] = quadratic(gamma, plane);
+    [
+        _mm256_srli_epi16::<5>(_mm256_add_epi16(a[0], part[0])),
+        _mm256_srli_epi16::<5>(_mm256_add_epi16(a[1], part[1])),
+    ]
+}
+
+/// Linear light of 16 pixels in pairs (R, G) and (B, 1).
+struct Light {
+    rg: [__m256i; 2],
+    b1: [__m256i; 2],
+}
+
+impl Light {
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    fn of(r: __m256i, g: __m256i, b: __m256i) -> Self {
+        let one = _mm256_set1_epi16(1);
+        Self {
+            rg: [_mm256_unpacklo_epi16(r, g), _mm256_unpackhi_epi16(r, g)],
+            b1: [_mm256_unpacklo_epi16(b, one), _mm256_unpackhi_epi16(b, one)],
         }
     }
-    all
+
+    /// A row of the matrix: X, Y or Z of the 16 pixels, in their order.
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    fn index(&self, [r, g, b]: [i32; 3]) -> __m256i {
+        let half = |rg: __m256i, b1: __m256i| {
+            let sum = _mm256_add_epi32(
+                _mm256_madd_epi16(rg, pair(r, g)),
+                _mm256_madd_epi16(b1, pair(b, 2048)),
+            );
+            _mm256_srli_epi32::<12>(sum)
+        };
+        _mm256_packus_epi32(half(self.rg[0], self.b1[0]), half(self.rg[1], self.b1[1]))
+    }
 }
 
-/// Registers `at` and `at + 1` of X, Y, Z: 16 pixels to L, a, b as words in the same order.
+/// Each index to its cube root, one look-up at a time: fewer instructions than any fit. Indexes
+/// are loaded in pairs because loads are what limits it.
+#[inline(always)]
+#[allow(clippy::inline_always, reason = "a call would not run between the vectors")]
+fn cube_roots<const N: usize>(tables: &Forward, indexes: &mut [u16; N]) {
+    let root = |index: u32, shift: usize| {
+        let at = 4 * index as usize + 2 - shift;
+        // SAFETY: linear light is below 2^16 >> 5 and rows of the matrix sum to 4096, so that
+        // indexes are below 2048; the table holds four bytes of each and four more.
+        unsafe { tables.shifted_root.as_ptr().add(at).cast::<u32>().read_unaligned() }
+    };
+    for pair in indexes.as_chunks_mut::<2>().0 {
+        let both = opaque(u32::from(pair[0]) | u32::from(pair[1]) << 16);
+        let both = opaque(opaque(root(both & 0xFFFF, 0)) | root(both >> 16, 2));
+        *pair = [both as u16, (both >> 16) as u16];
+    }
+}
+
+/// 16 cube roots of X, Y, Z from `at` to L, a, b as words in the same order.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
-fn lab16(fit: &CubeRoot, xyz: &[__m256i; 12], at: usize) -> [__m256i; 3] {
-    let f = |i: usize| {
-        _mm256_packus_epi32(cube_root(fit, xyz[4 * i + at]), cube_root(fit, xyz[4 * i + at + 1]))
-    };
+fn lab16(xyz: &[u16; 96], at: usize) -> [__m256i; 3] {
+    // SAFETY: 16 words at 0, 16, .. 80 of 96.
+    let f = |i: usize| unsafe { _mm256_loadu_si256(xyz.as_ptr().add(32 * i + at).cast()) };
     let (fx, fy, fz) = (f(0), f(1), f(2));
     let word = |value: i32| _mm256_set1_epi16(value as u16 as i16);
     let l = _mm256_mulhi_epu16(_mm256_sub_epi16(fy, word(4440)), word(37887));
@@ -293,10 +326,16 @@ fn line(i: __m256i) -> __m256i {
     _mm256_sub_epi16(_mm256_sign_epi16(quotient, i), _mm256_set1_epi16(290))
 }
 
-/// 16 pixels of L, y, a, b to linear light 0..=4095 of R, G, B, all words in the same order.
+/// X and Y in pairs, Z as (Z >> 2, Z & 3), of 16 pixels.
+struct Xyz {
+    xy: [__m256i; 2],
+    z: [__m256i; 2],
+}
+
+/// 16 pixels of L, y, a, b, all words in the same order.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
-fn light16(l: __m256i, y: __m256i, a: __m256i, b: __m256i) -> [__m256i; 3] {
+fn xyz16(l: __m256i, y: __m256i, a: __m256i, b: __m256i) -> Xyz {
     let word = |value: i32| _mm256_set1_epi16(value as u16 as i16);
     let fy = _mm256_add_epi16(
         _mm256_mullo_epi16(l, word(55)),
@@ -327,20 +366,78 @@ fn light16(l: __m256i, y: __m256i, a: __m256i, b: __m256i) -> [__m256i; 3] {
         z_high = _mm256_blendv_epi8(z_high, _mm256_srai_epi16::<2>(z), z_lines);
         z_low = _mm256_blendv_epi8(z_low, _mm256_and_si256(z, word(3)), z_lines);
     }
-    let xy = [_mm256_unpacklo_epi16(x, y), _mm256_unpackhi_epi16(x, y)];
-    let z = [_mm256_unpacklo_epi16(z_high, z_low), _mm256_unpackhi_epi16(z_high, z_low)];
-    let channel = |c: [i32; 3]| {
-        let half = |i: usize| {
+    Xyz {
+        xy: [_mm256_unpacklo_epi16(x, y), _mm256_unpackhi_epi16(x, y)],
+        z: [_mm256_unpacklo_epi16(z_high, z_low), _mm256_unpackhi_epi16(z_high, z_low)],
+    }
+}
+
+impl Xyz {
+    /// A row of the matrix: linear light, 0..=4095, of the 16 pixels in their order.
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    fn light(&self, [x, y, z]: [i32; 3]) -> __m256i {
+        let half = |xy_pairs: __m256i, z_pairs: __m256i| {
             let sum = _mm256_add_epi32(
-                _mm256_madd_epi16(xy[i], pair(c[0], c[1])),
-                _mm256_madd_epi16(z[i], pair(4 * c[2], c[2])),
+                _mm256_madd_epi16(xy_pairs, pair(x, y)),
+                _mm256_madd_epi16(z_pairs, pair(4 * z, z)),
             );
             _mm256_srai_epi32::<14>(_mm256_add_epi32(sum, _mm256_set1_epi32(1 << 13)))
         };
-        let light = _mm256_packs_epi32(half(0), half(1));
-        _mm256_min_epi16(_mm256_max_epi16(light, word(0)), word(4095))
-    };
-    [channel([12615, -6296, -2223]), channel([-3773, 7684, 185]), channel([217, -836, 4715])]
+        // Saturates below; above, 4095 is less than what it saturates at.
+        let light = _mm256_packus_epi32(half(self.xy[0], self.z[0]), half(self.xy[1], self.z[1]));
+        _mm256_min_epu16(light, _mm256_set1_epi16(4095))
+    }
+}
+
+/// L to Y: the quadratics of `fitted`.
+struct Luminance {
+    fit: Quadratics,
+    rounding: Nibbles,
+}
+
+impl Luminance {
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    fn load() -> Self {
+        let fit = Quadratics {
+            a: load_nibbles(&fitted::Y_A),
+            b: load_nibbles(&fitted::Y_B),
+            c: load_nibbles(&fitted::Y_C),
+        };
+        Self { fit, rounding: load_nibbles(&fitted::Y_R) }
+    }
+
+    /// 32 values to words: the lower and the upper eight of each lane.
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    fn y(&self, l: __m256i) -> [__m256i; 2] {
+        let zero = _mm256_setzero_si256();
+        let [base, part] = quadratic(self.fit, l);
+        let segment = _mm256_and_si256(_mm256_srli_epi16::<4>(l), _mm256_set1_epi8(0x0F));
+        let rounding = _mm256_shuffle_epi8(self.rounding.low, segment);
+        // The one entry the quadratics miss.
+        let missed = _mm256_cmpeq_epi8(l, _mm256_set1_epi8(239_u8 as i8));
+        let missed = _mm256_and_si256(missed, _mm256_set1_epi8(2));
+        let sum = |base: __m256i, part: __m256i, rounding: __m256i, missed: __m256i| {
+            let part = _mm256_srli_epi16::<4>(_mm256_add_epi16(part, rounding));
+            _mm256_add_epi16(_mm256_add_epi16(base, part), missed)
+        };
+        [
+            sum(
+                base[0],
+                part[0],
+                _mm256_unpacklo_epi8(rounding, zero),
+                _mm256_unpacklo_epi8(missed, zero),
+            ),
+            sum(
+                base[1],
+                part[1],
+                _mm256_unpackhi_epi8(rounding, zero),
+                _mm256_unpackhi_epi8(missed, zero),
+            ),
+        ]
+    }
 }
 
 /// # Safety
@@ -353,75 +450,95 @@ pub(super) unsafe fn inverse(
     b: &[[u8; BLOCK]],
     rgb: &mut [[u8; 3 * BLOCK]],
 ) {
-    let fit = Quadratics {
-        a: load_nibbles(&fitted::Y_A),
-        b: load_nibbles(&fitted::Y_B),
-        c: load_nibbles(&fitted::Y_C),
-    };
-    let rounding = load_nibbles(&fitted::Y_R);
-    let zero = _mm256_setzero_si256();
-    let mut light = [[0_u16; 32]; 3];
+    let luminance = Luminance::load();
     let l = l.as_flattened().as_chunks::<32>().0;
     let a = a.as_flattened().as_chunks::<32>().0;
     let b = b.as_flattened().as_chunks::<32>().0;
     let rgb = rgb.as_flattened_mut().as_chunks_mut::<96>().0;
-    for (rgb, ((l, a), b)) in rgb.iter_mut().zip(l.iter().zip(a).zip(b)) {
-        // SAFETY: 32 bytes.
-        let load = |bytes: &[u8; 32]| unsafe { _mm256_loadu_si256(bytes.as_ptr().cast()) };
-        let (l, a, b) = (load(l), load(a), load(b));
-        let [base, part] = quadratic(fit, l);
-        let segment = _mm256_and_si256(_mm256_srli_epi16::<4>(l), _mm256_set1_epi8(0x0F));
-        let rounding = _mm256_shuffle_epi8(rounding.low, segment);
-        // The one entry the quadratics miss.
-        let missed = _mm256_cmpeq_epi8(l, _mm256_set1_epi8(239_u8 as i8));
-        let missed = _mm256_and_si256(missed, _mm256_set1_epi8(2));
-        let low = {
-            let widen = |bytes: __m256i| _mm256_unpacklo_epi8(bytes, zero);
-            let part = _mm256_srli_epi16::<4>(_mm256_add_epi16(part[0], widen(rounding)));
-            let y = _mm256_add_epi16(_mm256_add_epi16(base[0], part), widen(missed));
-            light16(widen(l), y, widen(a), widen(b))
+    let Some(last) = rgb.len().checked_sub(1) else { return };
+    // As in `forward`: the look-ups are those of the group before.
+    let mut groups = [const { [0; 96] }; 2];
+    let [mut fresh, mut before] = groups.each_mut();
+    let mut under_way = None;
+    let mut nowhere = [0; 96];
+    for at in 0..=last + 1 {
+        // A last round for the look-ups of the last group.
+        let is_real = at <= last;
+        let from = at.min(last);
+        let planes = [&l[from], &a[from], &b[from]];
+        let target = match under_way {
+            Some(before) => &mut rgb[before],
+            None => &mut nowhere,
         };
-        let high = {
-            let widen = |bytes: __m256i| _mm256_unpackhi_epi8(bytes, zero);
-            let part = _mm256_srli_epi16::<4>(_mm256_add_epi16(part[1], widen(rounding)));
-            let y = _mm256_add_epi16(_mm256_add_epi16(base[1], part), widen(missed));
-            light16(widen(l), y, widen(a), widen(b))
-        };
-        for (light, (low, high)) in light.iter_mut().zip(low.into_iter().zip(high)) {
-            // Unpacking worked within 128-bit lanes: pixels 0-7, 16-23 and 8-15, 24-31.
-            let first = _mm256_permute2x128_si256::<0x20>(low, high);
-            let second = _mm256_permute2x128_si256::<0x31>(low, high);
-            // SAFETY: 16 words at 0 and 16 of 32.
-            unsafe {
-                _mm256_storeu_si256(light.as_mut_ptr().cast(), first);
-                _mm256_storeu_si256(light.as_mut_ptr().add(16).cast(), second);
-            }
-        }
-        encode(tables, &light, rgb);
+        light32(&luminance, planes, fresh, tables, before, target);
+        under_way = is_real.then_some(at);
+        (fresh, before) = (before, fresh);
     }
 }
 
-/// Linear light to sRGB values, one look-up at a time.
+/// 32 pixels to linear light, 32 words of R, then G, then B in the order of unpacked bytes. In
+/// between, the light of the group before becomes sRGB values.
 #[inline]
-fn encode(tables: &InverseTables, light: &[[u16; 32]; 3], rgb: &mut [u8; 96]) {
-    let value = |light: u16| {
-        // SAFETY: `light16` clamps to 0..=4095, the length of the table less one.
-        u32::from(unsafe { *tables.composed.get_unchecked(usize::from(light)) })
+#[target_feature(enable = "avx2,fma")]
+fn light32(
+    luminance: &Luminance,
+    planes: [&[u8; 32]; 3],
+    light: &mut [u16; 96],
+    tables: &InverseTables,
+    before: &[u16; 96],
+    rgb: &mut [u8; 96],
+) {
+    // SAFETY: 32 bytes.
+    let load = |bytes: &[u8; 32]| unsafe { _mm256_loadu_si256(bytes.as_ptr().cast()) };
+    let [l, a, b] = [load(planes[0]), load(planes[1]), load(planes[2])];
+    let zero = _mm256_setzero_si256();
+    let y = luminance.y(l);
+    let low = xyz16(
+        _mm256_unpacklo_epi8(l, zero),
+        y[0],
+        _mm256_unpacklo_epi8(a, zero),
+        _mm256_unpacklo_epi8(b, zero),
+    );
+    encode8(tables, before, rgb, 0);
+    store16(light, 0, low.light([12615, -6296, -2223]));
+    store16(light, 32, low.light([-3773, 7684, 185]));
+    store16(light, 64, low.light([217, -836, 4715]));
+    encode8(tables, before, rgb, 1);
+    let high = xyz16(
+        _mm256_unpackhi_epi8(l, zero),
+        y[1],
+        _mm256_unpackhi_epi8(a, zero),
+        _mm256_unpackhi_epi8(b, zero),
+    );
+    encode8(tables, before, rgb, 2);
+    store16(light, 16, high.light([12615, -6296, -2223]));
+    store16(light, 48, high.light([-3773, 7684, 185]));
+    store16(light, 80, high.light([217, -836, 4715]));
+    encode8(tables, before, rgb, 3);
+}
+
+/// Pixels 8 `run` to 8 `run` + 7 from linear light to sRGB values, one look-up at a time.
+#[inline(always)]
+#[allow(clippy::inline_always, reason = "a call would not run between the vectors")]
+fn encode8(tables: &InverseTables, light: &[u16; 96], rgb: &mut [u8; 96], run: usize) {
+    // Unpacking worked within 128-bit lanes: pixels 0-7, 16-23, 8-15, 24-31.
+    let words = [0, 16, 8, 24][run];
+    let [r, g, b] = [0, 32, 64].map(|channel| {
+        let words: &[u16; 8] = light[channel + words..].first_chunk().expect("8 of 96");
+        words
+    });
+    let value = |light: u16, shift: usize| {
+        let at = 4 * usize::from(light) + 2 - shift;
+        // SAFETY: `Xyz::light` gives 0..=4095, and the table holds four bytes of each and four more.
+        unsafe { tables.shifted.as_ptr().add(at).cast::<u32>().read_unaligned() }
     };
-    let [r, g, b] = light;
-    for (i, twelve) in rgb.as_chunks_mut::<12>().0.iter_mut().enumerate() {
-        let i = 4 * i;
-        let pixel = |j: usize| value(r[i + j]) | value(g[i + j]) << 8 | value(b[i + j]) << 16;
-        let pixels = [pixel(0), pixel(1), pixel(2), pixel(3)];
-        let words = [
-            opaque(pixels[0] | pixels[1] << 24),
-            opaque(pixels[1] >> 8 | pixels[2] << 16),
-            opaque(pixels[2] >> 16 | pixels[3] << 8),
-        ];
-        for (four, word) in twelve.as_chunks_mut::<4>().0.iter_mut().zip(words) {
-            *four = word.to_le_bytes();
-        }
+    let pixel = |i: usize| opaque(opaque(value(r[i], 0) | value(g[i], 1)) | value(b[i], 2));
+    let out: &mut [u8; 24] = rgb[24 * run..].first_chunk_mut().expect("24 of 96");
+    for i in 0..7 {
+        // The fourth byte belongs to the next pixel, which comes later.
+        out[3 * i..3 * i + 4].copy_from_slice(&pixel(i).to_le_bytes());
     }
+    out[21..].copy_from_slice(&pixel(7).to_le_bytes()[..3]);
 }
 
 /// The same value, of which the compiler knows nothing: it would otherwise gather all look-ups

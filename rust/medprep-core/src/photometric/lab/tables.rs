@@ -10,16 +10,18 @@ pub(super) struct Forward {
     pub linear: [u16; 256],
     /// X, Y or Z, 0..=2040 -> f(t) of CIE Lab, times 2^15.
     pub cube_root: [u16; LINEAR_MAX + 1],
+    /// [`shifted`] entries of `cube_root`, of all indexes of 11 bits.
+    pub shifted_root: [u8; 4 * 2048 + 4],
 }
 
-pub(super) static FORWARD: LazyLock<Forward> = LazyLock::new(|| Forward {
-    linear: std::array::from_fn(|i| {
+pub(super) static FORWARD: LazyLock<Forward> = LazyLock::new(|| {
+    let linear = std::array::from_fn(|i| {
         let value = f64::from(i as f32 / 255.0);
         let light =
             if value <= 0.04045 { value / 12.92 } else { ((value + 0.055) / 1.055).powf(2.4) };
         (LINEAR_MAX as f32 * light as f32).round_ties_even() as u16
-    }),
-    cube_root: std::array::from_fn(|i| {
+    });
+    let cube_root: [u16; LINEAR_MAX + 1] = std::array::from_fn(|i| {
         // OpenCV's soft-float cube root truncates its last bit; it shows in this entry only.
         if i == 324 {
             return 17745;
@@ -32,8 +34,21 @@ pub(super) static FORWARD: LazyLock<Forward> = LazyLock::new(|| Forward {
             t.cbrt()
         };
         (32768.0 * f as f32).round_ties_even() as u16
-    }),
+    });
+    Forward { linear, cube_root, shifted_root: shifted(&cube_root) }
 });
+
+/// Entries of four bytes, the value in the upper two: a little-endian word of 32 bits read at byte
+/// 4 i + 2 - k holds value i shifted left by 8 k bits, and nothing else: k = 0 and 2, for
+/// values of one byte 1 too. Four bytes follow the last entry.
+fn shifted<const LEN: usize>(values: &[u16]) -> [u8; LEN] {
+    assert!(LEN >= 4 * values.len() + 4);
+    let mut bytes = [0; LEN];
+    for (four, value) in bytes.as_chunks_mut::<4>().0.iter_mut().zip(values) {
+        four[2..].copy_from_slice(&value.to_le_bytes());
+    }
+    bytes
+}
 
 /// Fixed point of the way back: 1.0 is 2^14.
 const BASE: i32 = 1 << 14;
@@ -72,7 +87,7 @@ static INVERSE: LazyLock<Inverse> = LazyLock::new(|| {
     }
 });
 
-/// The way back, with a table of grey values applied at its end. About 6 KiB; made once per
+/// The way back, with a table of grey values applied at its end. About 22 KiB; made once per
 /// pipeline, not per image.
 #[derive(Debug, Clone)]
 pub(in super::super) struct InverseTables {
@@ -82,6 +97,8 @@ pub(in super::super) struct InverseTables {
     pub(super) fy: [u16; 256],
     /// Linear light 0..4096 -> sRGB value -> `table`.
     pub(super) composed: [u8; 4096],
+    /// [`shifted`] entries of `composed`: ready for the first, second or third byte of a pixel.
+    pub(super) shifted: [u8; 4 * 4096 + 4],
     /// The last step alone, when there is one.
     pub(super) table: Option<[u8; 256]>,
 }
@@ -90,11 +107,12 @@ impl InverseTables {
     /// Lab to RGB, then `table` (a gamma curve) on every value if given.
     pub(in super::super) fn new(table: Option<&[u8; 256]>) -> Self {
         let inverse = &*INVERSE;
-        let last = |value: u8| table.map_or(value, |table| table[value as usize]);
+        let composed = inverse.srgb.map(|value| table.map_or(value, |table| table[value as usize]));
         Self {
             y: inverse.y,
             fy: inverse.fy,
-            composed: inverse.srgb.map(last),
+            composed,
+            shifted: shifted(&composed.map(u16::from)),
             table: table.copied(),
         }
     }
