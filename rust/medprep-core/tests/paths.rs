@@ -24,14 +24,16 @@ impl Random {
         (self.next() % n as u64) as usize
     }
 
-    /// Noise, two levels, one level or a ramp.
+    /// Noise, two levels, one level, a ramp, or noise and stretches of one colour in turns.
     fn image(&mut self, height: usize, width: usize, channels: usize) -> ImageU8 {
-        let kind = self.below(4);
+        let kind = self.below(5);
         let base = self.next() as u8;
         let data = (0..height * width * channels).map(|i| match kind {
             0 => self.next() as u8,
             1 => (self.next() as u8 & 1) * 255,
             2 => base,
+            4 if (i / (90 * channels)).is_multiple_of(2) => self.next() as u8,
+            4 => base.wrapping_add((i % channels) as u8 * 40),
             _ => (i as u8).wrapping_mul(3).wrapping_add(base),
         });
         let data = data.collect();

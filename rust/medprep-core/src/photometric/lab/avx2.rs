@@ -5,7 +5,7 @@
 use std::arch::x86_64::*;
 
 use super::tables::Forward;
-use super::{BLOCK, InverseTables, fitted};
+use super::{BLOCK, InverseTables, fitted, scalar};
 
 /// Low and high bytes of a 16-entry table of words, in both lanes.
 #[derive(Clone, Copy)]
@@ -153,8 +153,17 @@ pub(super) unsafe fn forward(
     let mut groups = [const { [0; 96] }; 3];
     let [mut fresh, mut found, mut done] = groups.each_mut();
     let mut under_way = [None; 2];
+    let mut plain = ([0; 3], scalar::lab(tables, [0; 3]));
     for (at, group) in rgb.iter().chain(&[[0; 96]; 2]).enumerate() {
         let is_real = at < rgb.len();
+        if is_real && is_plain(group) {
+            let colour = [group[0], group[1], group[2]];
+            if plain.0 != colour {
+                plain = (colour, scalar::lab(tables, colour));
+            }
+            [l[at], a[at], b[at]] = plain.1.map(|value| [value; 32]);
+            continue;
+        }
         indexes(gamma, group, fresh, tables, found);
         if let Some(at) = under_way[1] {
             let (low, high): ([__m256i; 3], _) = (lab16(done, 0), lab16(done, 16));
@@ -168,6 +177,22 @@ pub(super) unsafe fn forward(
         under_way = [is_real.then_some(at), under_way[0]];
         (fresh, found, done) = (done, fresh, found);
     }
+}
+
+/// Whether 32 pixels are of one colour, as in the dark borders of photographs and radiographs.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn is_plain(rgb: &[u8; 96]) -> bool {
+    let same = |at: usize| {
+        // SAFETY: 32 bytes each; `at` + 3 is at most 64 of 96.
+        let [here, next] = unsafe {
+            let start = rgb.as_ptr().add(at);
+            [_mm256_loadu_si256(start.cast()), _mm256_loadu_si256(start.add(3).cast())]
+        };
+        _mm256_cmpeq_epi8(here, next)
+    };
+    let all = _mm256_and_si256(_mm256_and_si256(same(0), same(32)), same(61));
+    _mm256_movemask_epi8(all) == -1
 }
 
 /// 32 pixels to X, Y, Z as 0..=2047: 32 words of each, in the order of unpacked bytes. In between,
@@ -460,12 +485,21 @@ pub(super) unsafe fn inverse(
     let mut groups = [const { [0; 96] }; 2];
     let [mut fresh, mut before] = groups.each_mut();
     let mut under_way = None;
+    let mut plain = None;
     let mut nowhere = [0; 96];
     for at in 0..=last + 1 {
         // A last round for the look-ups of the last group.
         let is_real = at <= last;
         let from = at.min(last);
         let planes = [&l[from], &a[from], &b[from]];
+        if is_real && are_plain(planes) {
+            let colour = planes.map(|plane| plane[0]);
+            let known = plain.filter(|(known, _)| *known == colour);
+            let (_, pixels) = known.unwrap_or_else(|| (colour, [scalar::rgb(tables, colour); 32]));
+            rgb[at] = *pixels.as_flattened().first_chunk().expect("3 x 32");
+            plain = Some((colour, pixels));
+            continue;
+        }
         let target = match under_way {
             Some(before) => &mut rgb[before],
             None => &mut nowhere,
@@ -474,6 +508,19 @@ pub(super) unsafe fn inverse(
         under_way = is_real.then_some(at);
         (fresh, before) = (before, fresh);
     }
+}
+
+/// Whether each plane holds one value.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn are_plain(planes: [&[u8; 32]; 3]) -> bool {
+    let same = |plane: &[u8; 32]| {
+        // SAFETY: 32 bytes.
+        let bytes = unsafe { _mm256_loadu_si256(plane.as_ptr().cast()) };
+        _mm256_cmpeq_epi8(bytes, _mm256_broadcastb_epi8(_mm256_castsi256_si128(bytes)))
+    };
+    let all = _mm256_and_si256(_mm256_and_si256(same(planes[0]), same(planes[1])), same(planes[2]));
+    _mm256_movemask_epi8(all) == -1
 }
 
 /// 32 pixels to linear light, 32 words of R, then G, then B in the order of unpacked bytes. In
