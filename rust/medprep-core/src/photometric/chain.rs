@@ -15,6 +15,13 @@ use crate::{ImageU8, Result};
 /// Values of a band: it, its Lab planes and the median's rows stay in a 48 KiB cache.
 const BAND: usize = 3 * 2048;
 
+/// Rows of a band: at least one, and whole blocks of the Lab kernels where that is possible.
+fn band_rows(width: usize, channels: usize) -> usize {
+    let rows = (BAND / (width * channels)).max(1);
+    let blocks = lab::BLOCK >> width.trailing_zeros().min(lab::BLOCK.trailing_zeros());
+    if rows > blocks { rows - rows % blocks } else { rows }
+}
+
 /// The steps after the resize. Each may be missing.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ChainSteps {
@@ -143,7 +150,7 @@ impl Fused {
             self.rows_with_median(cpu, src, [height, width, channels], dst, lap);
             return;
         }
-        let rows = (BAND / len).max(1);
+        let rows = band_rows(width, channels);
         for (i, dst) in dst.chunks_mut(rows * len).enumerate() {
             self.rows(cpu, src, [width, channels], i * rows, dst, lap);
         }
@@ -171,7 +178,7 @@ impl Fused {
         lap: &mut dyn FnMut(ChainPart),
     ) {
         let len = width * channels;
-        let rows = (BAND / len).max(4);
+        let rows = band_rows(width, channels).max(4);
         let mut band = std::mem::take(&mut self.band);
         band.resize((rows + 2) * len, 0);
         let (mut at, mut held, mut done) = (0, 0, 0);

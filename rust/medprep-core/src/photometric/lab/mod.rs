@@ -81,7 +81,7 @@ pub fn lab_to_rgb(src: &ImageU8, dst: &mut ImageU8) -> Result<()> {
 }
 
 /// Pixels per call of a block kernel; rests go through padded copies.
-const BLOCK: usize = 64;
+pub(super) const BLOCK: usize = 64;
 
 /// # Safety
 /// The CPU must have the instructions of the path the function belongs to.
