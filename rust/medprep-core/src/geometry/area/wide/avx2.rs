@@ -7,6 +7,7 @@ use std::arch::x86_64::*;
 
 use super::super::ROWS;
 use super::super::avx2::TWO23;
+use super::super::plan::RowStep;
 use super::plan::{GROUP, TAPS};
 use super::{Columns, Pass};
 
@@ -14,7 +15,7 @@ use super::{Columns, Pass};
 /// AVX2 and FMA are there; every row is `columns.reach` long, the columns hold whole groups, `sums`
 /// has a value (RGB: four) for each of them and `emit` [`ROWS`] times as many.
 #[target_feature(enable = "avx2,fma")]
-pub(super) unsafe fn add_rows(pass: Pass<'_>) {
+pub(super) unsafe fn add_rows(pass: &mut Pass<'_>) {
     // SAFETY: the caller's promise is passed on.
     unsafe {
         match (pass.columns.channels, pass.columns.taps / TAPS) {
@@ -31,7 +32,7 @@ pub(super) unsafe fn add_rows(pass: Pass<'_>) {
 /// # Safety
 /// As [`add_rows`].
 #[target_feature(enable = "avx2,fma")]
-unsafe fn grey<const FOURS: usize>(pass: Pass<'_>) {
+unsafe fn grey<const FOURS: usize>(pass: &mut Pass<'_>) {
     let columns = pass.columns;
     let fours = if FOURS == 0 { columns.taps / TAPS } else { FOURS };
     let rows = pass.rows.map(<[u16]>::as_ptr);
@@ -52,7 +53,7 @@ unsafe fn grey<const FOURS: usize>(pass: Pass<'_>) {
         // SAFETY: `sums` and `emit` hold whole groups.
         unsafe {
             let (sums, emit) = (pass.sums.as_mut_ptr(), pass.emit.as_mut_ptr());
-            add_down(&values, &pass, sums.add(output), emit.add(output), stride);
+            add_down(&values, &pass.steps, sums.add(output), emit.add(output), stride);
         }
     }
 }
@@ -115,7 +116,7 @@ unsafe fn add_four_taps(
 /// # Safety
 /// As [`add_rows`].
 #[target_feature(enable = "avx2,fma")]
-unsafe fn rgb(pass: Pass<'_>) {
+unsafe fn rgb(pass: &mut Pass<'_>) {
     let columns = pass.columns;
     let rows = pass.rows.map(<[u16]>::as_ptr);
     let (padded, stride) = (columns.start.len(), pass.sums.len());
@@ -144,7 +145,7 @@ unsafe fn rgb(pass: Pass<'_>) {
         // SAFETY: `sums` and `emit` hold whole groups of four values an output.
         unsafe {
             let (sums, emit) = (pass.sums.as_mut_ptr(), pass.emit.as_mut_ptr());
-            add_down(&values, &pass, sums.add(4 * output), emit.add(4 * output), stride);
+            add_down(&values, &pass.steps, sums.add(4 * output), emit.add(4 * output), stride);
         }
     }
 }
@@ -157,7 +158,7 @@ unsafe fn rgb(pass: Pass<'_>) {
 #[target_feature(enable = "avx2,fma")]
 unsafe fn add_down(
     values: &[__m256; ROWS],
-    pass: &Pass<'_>,
+    steps: &[RowStep; ROWS],
     sums: *mut f32,
     mut emit: *mut u16,
     stride: usize,
@@ -165,7 +166,7 @@ unsafe fn add_down(
     // SAFETY: the caller's promise.
     unsafe {
         let mut sum = _mm256_loadu_ps(sums);
-        for (&value, step) in values.iter().zip(&pass.steps) {
+        for (&value, step) in values.iter().zip(steps) {
             sum = _mm256_add_ps(sum, _mm256_mul_ps(value, _mm256_set1_ps(step.weight)));
             if step.ends {
                 let words = _mm256_cvtps_epi32(sum);

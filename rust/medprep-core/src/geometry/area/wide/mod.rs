@@ -118,7 +118,7 @@ impl Scratch {
         for (row, padded) in rows.iter_mut().zip(&self.padded) {
             row.get_or_insert(padded);
         }
-        let pass = Pass {
+        let mut pass = Pass {
             columns: &self.columns,
             rows: rows.map(|row| row.expect("just put in")),
             steps,
@@ -131,10 +131,10 @@ impl Scratch {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: every vector path includes AVX2 and FMA; the lengths are checked above.
         unsafe {
-            avx2::add_rows(pass);
+            avx2::add_rows(&mut pass);
         }
         #[cfg(not(target_arch = "x86_64"))]
-        unreachable!("refused by `resize`: {:?}", pass.steps);
+        unreachable!("refused by `resize`: {:?}", (pass.steps, pass.sums, pass.emit));
     }
 }
 
