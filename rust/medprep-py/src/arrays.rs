@@ -13,18 +13,37 @@ use pyo3::prelude::*;
 pub(crate) fn to_image<T: Element + Copy + Default>(
     array: &PyReadonlyArrayDyn<'_, T>,
 ) -> PyResult<Image<T>> {
-    let (height, width, channels) = match *array.shape() {
-        [height, width] => (height, width, 1),
-        [height, width, channels] => (height, width, channels),
-        ref shape => {
-            let message = format!("image must be (H, W) or (H, W, C), got shape {shape:?}");
-            return Err(PyValueError::new_err(message));
-        }
-    };
+    let (height, width, channels) = image_shape(array)?;
     let view = array.as_array();
     // ndarray's `as_slice`: numpy's own also takes Fortran's order for a slice.
     let values = view.as_slice().map_or_else(|| view.iter().copied().collect(), <[T]>::to_vec);
     Ok(Image::from_vec(height, width, channels, values))
+}
+
+/// [`to_image`] into an image whose memory is kept.
+pub(crate) fn copy_to_image<T: Element + Copy + Default>(
+    array: &PyReadonlyArrayDyn<'_, T>,
+    image: &mut Image<T>,
+) -> PyResult<()> {
+    let (height, width, channels) = image_shape(array)?;
+    image.reshape(height, width, channels);
+    let view = array.as_array();
+    match view.as_slice() {
+        Some(values) => image.data_mut().copy_from_slice(values),
+        None => image.data_mut().iter_mut().zip(view.iter()).for_each(|(to, from)| *to = *from),
+    }
+    Ok(())
+}
+
+fn image_shape<T: Element>(array: &PyReadonlyArrayDyn<'_, T>) -> PyResult<(usize, usize, usize)> {
+    match *array.shape() {
+        [height, width] => Ok((height, width, 1)),
+        [height, width, channels] => Ok((height, width, channels)),
+        ref shape => {
+            let message = format!("image must be (H, W) or (H, W, C), got shape {shape:?}");
+            Err(PyValueError::new_err(message))
+        }
+    }
 }
 
 /// An image as (H, W) when grey and (H, W, C) otherwise.
