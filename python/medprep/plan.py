@@ -26,6 +26,9 @@ PLAN_FILE = "plan.json"
 SAMPLES_FILE = "plan-samples.jsonl"
 SCHEMA = 1
 
+# Made once: json.dumps with these options would make one for every sample.
+_encode_line = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedShard:
@@ -158,7 +161,7 @@ def sample_json(sample: PlannedSample) -> str:
         line["caption"] = sample.caption
     if sample.attributes is not None:
         line["attributes"] = dict(sample.attributes)
-    return json.dumps(line, ensure_ascii=False, separators=(",", ":"))
+    return _encode_line(line)
 
 
 def cut_shards(
