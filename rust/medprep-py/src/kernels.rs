@@ -119,9 +119,13 @@ pub(crate) fn apply<'py>(
     let options = DecodeOptions { keep_damaged, frame, ..DecodeOptions::default() };
     let applied = py.detach(|| {
         let spec = Spec::from_json(spec_json)?;
-        let (mut workspace, mut seconds) = (Workspace::default(), StageSeconds::default());
-        let mut bytes = Vec::new();
-        pipeline::apply_bytes(&spec, data, &options, &mut workspace, &mut bytes, &mut seconds)?;
+        let mut workspace = CHAIN.take().unwrap_or_default();
+        let (mut bytes, seconds) = (Vec::new(), &mut StageSeconds::default());
+        pipeline::apply_bytes(&spec, data, &options, &mut workspace, &mut bytes, seconds)?;
+        let [height, width] = workspace.source_size();
+        if height * width <= MOST_KEPT_PIXELS {
+            CHAIN.set(Some(workspace));
+        }
         Ok((spec, bytes))
     });
     let (spec, bytes) = to_py(py, applied)?;
@@ -140,8 +144,12 @@ pub(crate) fn apply<'py>(
     })
 }
 
+/// After a larger image [`apply`] gives its memory back.
+const MOST_KEPT_PIXELS: usize = 1 << 23;
+
 thread_local! {
-    /// Tables and memory of [`apply_to`], which would take as long to make as what they are for.
+    /// Tables and memory of [`apply`] and [`apply_to`], which would take as long to make as what they
+    /// are for.
     static CHAIN: Cell<Option<Workspace>> = const { Cell::new(None) };
     /// Its source: with one more large block to free, the allocator gives the memory back to the
     /// system at every call, and the page faults of the next take as long as half the work.
