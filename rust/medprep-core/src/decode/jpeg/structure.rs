@@ -50,6 +50,9 @@ pub(super) fn check(data: &[u8], header: &Header) -> Structure {
             }
         }
     }
+    if found.problem.is_none() && tables.lacks_scans(header) {
+        found.problem = Some("premature end: scans are missing".to_owned());
+    }
     // Also keeps a few bytes from claiming memory for millions of blocks.
     if let Some(problem) = too_few_bits(header, coded_bytes) {
         found.problem.get_or_insert(problem);

@@ -3,14 +3,47 @@
 use super::header::{Coding, Header};
 
 /// What is known of the tables while segments are walked.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Tables {
     /// By number: the DC Huffman table has symbols that say no number of bits. Only a scan that uses
     /// it is damaged; the next segment may replace it.
     wrong_dc: [bool; 4],
+    /// Low bits of every coefficient that a progressive file has not brought yet, by component.
+    bits_missing: [[u8; 64]; 4],
 }
 
+impl Default for Tables {
+    fn default() -> Self {
+        Self { wrong_dc: [false; 4], bits_missing: [[ALL_BITS; 64]; 4] }
+    }
+}
+
+const ALL_BITS: u8 = 16;
+
 impl Tables {
+    /// Whether a progressive file ends before the coefficients that libjpeg guesses then: it smooths
+    /// between blocks, other decoders do not, and neither picture is the file's.
+    pub(super) fn lacks_scans(&self, header: &Header) -> bool {
+        header.coding == Coding::Progressive
+            && self
+                .bits_missing
+                .iter()
+                .zip(&header.components)
+                .any(|(bits, _)| bits[..GUESSED].iter().any(|&missing| missing > 0))
+    }
+
+    fn note_bits(&mut self, header: &Header, scan: &[u8]) {
+        let Some((rest, &[from, to, bits])) = scan.split_last_chunk::<3>() else { return };
+        for [id, _] in rest.get(1..).unwrap_or_default().as_chunks::<2>().0 {
+            let place = header.components.iter().position(|component| component.id == *id);
+            let missing = place.and_then(|at| self.bits_missing.get_mut(at));
+            let band = missing.and_then(|bits| bits.get_mut(usize::from(from)..=usize::from(to)));
+            if let Some(band) = band {
+                band.fill(bits & 15);
+            }
+        }
+    }
+
     /// What is wrong with a segment that is no scan header.
     pub(super) fn segment_problem(&mut self, marker: u8, body: &[u8]) -> Option<String> {
         if matches!(marker, 0x02..=0xBF | 0xC8 | 0xDE | 0xDF | 0xF0..=0xFD) {
@@ -23,7 +56,8 @@ impl Tables {
     }
 
     /// What is wrong with the body of an SOS segment.
-    pub(super) fn scan_problem(&self, header: &Header, body: &[u8]) -> Option<String> {
+    pub(super) fn scan_problem(&mut self, header: &Header, body: &[u8]) -> Option<String> {
+        self.note_bits(header, body);
         scan_header_problem(body).or_else(|| {
             let (rest, parameters) = body.split_last_chunk::<3>()?;
             let selectors = rest.get(1..)?.as_chunks::<2>().0;
@@ -54,6 +88,9 @@ impl Tables {
         }
     }
 }
+
+/// Coefficients in zigzag order that libjpeg-turbo's smoothing looks at.
+const GUESSED: usize = 10;
 
 /// T.81 G.1.1.1.1, as strict as libjpeg: which coefficients and bits a progressive scan may bring.
 fn progression_problem(components: usize, [from, to, bits]: [u8; 3]) -> Option<&'static str> {
@@ -156,18 +193,41 @@ mod tests {
     fn a_dc_table_of_wrong_symbols_matters_to_the_scans_that_use_it() {
         let mut tables = Tables::default();
         assert_eq!(tables.segment_problem(0xC4, &dc_table(1, 16)), None);
-        let scan = |tables: &Tables, of, selector, band: [u8; 3]| {
+        let scan = |tables: &mut Tables, of, selector, band: [u8; 3]| {
             tables.scan_problem(&header(of), &[&[1, 1, selector][..], &band].concat())
         };
         let (sequential, progressive, lossless) = (0xC0, 0xC2, 0xC3);
-        assert!(scan(&tables, sequential, 0x10, [0, 63, 0]).unwrap().contains("DC Huffman"));
-        assert!(scan(&tables, progressive, 0x10, [0, 0, 1]).unwrap().contains("DC Huffman"));
-        assert_eq!(scan(&tables, sequential, 0x01, [0, 63, 0]), None);
-        assert_eq!(scan(&tables, progressive, 0x10, [0, 0, 0x10]), None, "refines by single bits");
-        assert_eq!(scan(&tables, progressive, 0x10, [1, 63, 0]), None);
-        assert_eq!(scan(&tables, lossless, 0x10, [1, 0, 0]), None);
+        assert!(scan(&mut tables, sequential, 0x10, [0, 63, 0]).unwrap().contains("DC Huffman"));
+        assert!(scan(&mut tables, progressive, 0x10, [0, 0, 1]).unwrap().contains("DC Huffman"));
+        assert_eq!(scan(&mut tables, sequential, 0x01, [0, 63, 0]), None);
+        assert_eq!(
+            scan(&mut tables, progressive, 0x10, [0, 0, 0x10]),
+            None,
+            "refines by single bits"
+        );
+        assert_eq!(scan(&mut tables, progressive, 0x10, [1, 63, 0]), None);
+        assert_eq!(scan(&mut tables, lossless, 0x10, [1, 0, 0]), None);
         assert_eq!(tables.segment_problem(0xC4, &dc_table(1, 15)), None);
-        assert_eq!(scan(&tables, sequential, 0x10, [0, 63, 0]), None);
+        assert_eq!(scan(&mut tables, sequential, 0x10, [0, 63, 0]), None);
+    }
+
+    #[test]
+    fn a_progressive_file_lacks_scans_until_all_low_bits_are_there() {
+        let mut tables = Tables::default();
+        let file = header(0xC2);
+        let all = [3, 1, 0, 2, 0, 3, 0];
+        let mut brings = |scan: &[u8], band: [u8; 3]| {
+            assert_eq!(tables.scan_problem(&file, &[scan, &band].concat()), None);
+            tables.lacks_scans(&file)
+        };
+        assert!(brings(&all, [0, 0, 1]));
+        assert!(brings(&all, [0, 0, 0x10]));
+        assert!(brings(&[1, 1, 0], [1, 63, 0]));
+        assert!(brings(&[1, 2, 0], [1, 63, 0]));
+        assert!(brings(&[1, 3, 0], [1, 63, 2]));
+        assert!(brings(&[1, 3, 0], [1, 63, 0x21]));
+        assert!(!brings(&[1, 3, 0], [1, 63, 0x10]));
+        assert!(!Tables::default().lacks_scans(&header(0xC0)));
     }
 
     #[test]
