@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 from tiny_collections import write_image
 
-from medprep import planning
+from medprep import quiet_listing
 from medprep.types import Box
 
 SIZES = {"a/wide.png": (40, 90), "a/tall.png": (77, 31), "b/square.png": (50, 50)}
@@ -56,7 +56,7 @@ def annotation(path):
 
 def annotate(monkeypatch, what=annotation, box_classes=BOX_CLASSES):
     """Let the listings of this process carry what `what(path)` says."""
-    plain = planning.list_source
+    plain = quiet_listing.list_source
 
     def listed(*arguments, **keywords):
         listing = plain(*arguments, **keywords)
@@ -64,4 +64,4 @@ def annotate(monkeypatch, what=annotation, box_classes=BOX_CLASSES):
         listing.box_classes = box_classes
         return listing
 
-    monkeypatch.setattr(planning, "list_source", listed)
+    monkeypatch.setattr(quiet_listing, "list_source", listed)

@@ -144,8 +144,13 @@ def test_ctrl_c_cancels_and_removes_temporary_files(slow_source, tmp_path):
     def interrupt(*_: int) -> None:
         os.kill(os.getpid(), signal.SIGINT)
 
-    with pytest.raises(KeyboardInterrupt):
-        _core.run_shards(job, _core.StopFlag(), interrupt)
+    # A shell has its background jobs ignore Ctrl-C, and Python then does so, too.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            _core.run_shards(job, _core.StopFlag(), interrupt)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert making.outputs(tmp_path) == {}
 
 
