@@ -73,6 +73,16 @@ impl Sequence {
         self.ready.insert(task.sequence, (task, outcome));
         let mut committed = Committed::default();
         while let Some((task, outcome)) = self.ready.remove(&self.next) {
+            let outcome = match outcome {
+                // `next` stays: another thread must not complete the shard without this row before
+                // the run is cancelled.
+                Outcome::Failed(error) if self.on_error == OnError::Fail => {
+                    let sample = task.sample;
+                    let name = if self.private { sample.id } else { sample.path };
+                    return Err(error.at(name.as_str()));
+                }
+                outcome => outcome,
+            };
             self.next += 1;
             let shard =
                 self.shards.get_mut(&task.shard).expect("a shard stays open until its last row");
@@ -87,11 +97,6 @@ impl Sequence {
                     let (file, payload) = (shard.writer.file(), row.payload);
                     committed.writes.push(PlacedWrite { shard: task.shard, file, payload, place });
                     control.count_stored();
-                }
-                Outcome::Failed(error) if self.on_error == OnError::Fail => {
-                    let sample = task.sample;
-                    let name = if self.private { sample.id } else { sample.path };
-                    return Err(error.at(name.as_str()));
                 }
                 Outcome::Failed(error) => {
                     let sample = task.sample;
