@@ -124,3 +124,24 @@ impl Sequence {
         self.ready.clear();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Item;
+    use crate::shard::PlannedSample;
+
+    #[test]
+    fn no_row_is_committed_past_one_that_ends_the_run() {
+        let mut rows = Sequence::new(OnError::Fail, false);
+        let mut submit = |sequence| {
+            let task = Task { sequence, shard: 0, sample: PlannedSample::default() };
+            let reason = "damaged".to_owned();
+            let error = Error::Decode { item: Item::default(), format: "image", reason };
+            let result = rows.submit(task, Outcome::Failed(error), &Control::default());
+            (result.map(|committed| committed.ended), rows.next())
+        };
+        assert!(matches!(submit(0), (Err(Error::Decode { .. }), 0)));
+        assert!(matches!(submit(1), (Ok(ended), 0) if ended.is_empty()));
+    }
+}
