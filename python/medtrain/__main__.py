@@ -29,17 +29,16 @@ def leave_after(command: Callable[[], object]) -> NoReturn:
     Daemon threads of torch's launcher and of its stores are in C++ code most of the time. One that
     comes back while the interpreter is being finalised is ended by Python (before 3.14) in the
     middle of that code, and std::terminate aborts the process: exit code 134 in place of 0 or 75.
-    What else happens at an exit happens here too: other threads are waited for, exit handlers run,
-    output is written. An exception that is no exit is raised as ever.
+    What else Py_FinalizeEx does first is done here too: other threads are waited for, exit handlers
+    run, output is written. An exception that is no exit is raised as ever.
     """
     code = 0
     try:
         command()
     except SystemExit as end:
         code = _exit_code(end)
-    for thread in threading.enumerate():
-        if thread is not threading.current_thread() and not thread.daemon:
-            thread.join()
+    # Not Thread.join: idle threads of an executor end only when this asks them to.
+    threading._shutdown()  # type: ignore[attr-defined]
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
         try:

@@ -27,7 +27,7 @@ def leave_after(body: str, *, before: str = "") -> subprocess.CompletedProcess[s
         [sys.executable, "-c", f"{program}leave_after(command)"],
         capture_output=True,
         text=True,
-        timeout=250,
+        timeout=120,
         check=False,
     )
 
@@ -59,6 +59,12 @@ def test_output_exit_handlers_and_threads_are_not_cut_off():
     )
     done = leave_after("print('command'); threading.Thread(target=late).start()", before=before)
     assert (done.returncode, done.stdout) == (0, "command\nthread\nhandler\n")
+
+
+def test_idle_threads_of_an_executor_are_not_waited_for():
+    before = "from concurrent.futures import ThreadPoolExecutor\npool = ThreadPoolExecutor(1)"
+    done = leave_after("print(pool.submit(abs, -3).result())", before=before)
+    assert (done.returncode, done.stdout) == (0, "3\n")
 
 
 def test_what_is_no_exit_is_raised():
