@@ -98,7 +98,9 @@ def plan_listing(
     classes = listing.class_names
     if private and options.layout in (None, "auto"):
         items = len(listing.items)
-        privacy.refuse_names_as_classes(classes, items=items, layout=listing.layout)
+        privacy.refuse_names_as_classes(
+            classes, items=items, layout=listing.layout, dicom=bool(listing.folder_patients)
+        )
     samples = _samples(listing.items, splits, classes, private, keys)
     place = {name: at for at, name in enumerate(split_names)}
     # By path, not by id: private and plain runs must have the same order, hence digest.

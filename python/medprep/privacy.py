@@ -139,9 +139,16 @@ def place_of(error: BaseException) -> str:
     return f"{type(error).__name__} at {file.parent.name}/{file.name}:{frames[-1].lineno}"
 
 
-def refuse_names_as_classes(classes: Sequence[str], *, items: int, layout: str) -> None:
-    """Raise PrivacyError where folders taken for classes look like one folder per patient."""
-    if layout != "folder" or len(classes) < _MANY_CLASSES or 4 * len(classes) < items:
+def refuse_names_as_classes(
+    classes: Sequence[str], *, items: int, layout: str, dicom: bool
+) -> None:
+    """Raise PrivacyError where folders taken for classes look like one folder per patient.
+
+    dicom: True where they hold DICOM, of which a patient often has many files.
+    """
+    if layout != "folder" or len(classes) < _MANY_CLASSES:
+        return
+    if 4 * len(classes) < items and not dicom:
         return
     raise PrivacyError(
         f"{len(classes)} folders for {items} images: these look like patients, not classes, and "

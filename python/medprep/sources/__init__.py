@@ -30,6 +30,7 @@ from medprep.sources import (
 )
 from medprep.sources.listing import DECODED_SUFFIXES, Listing, Note
 from medprep.sources.options import ReadHeaders, SourceOptions
+from medprep.sources.patient_folders import are_patients, class_level_folder
 
 __all__ = [
     "LAYOUTS",
@@ -95,14 +96,41 @@ def list_source(src: Path, *, layout: str = "auto", options: SourceOptions) -> L
     if not src.is_dir() and not found and layout not in _OF_FILES:
         raise SourceError(f"{src}: expected a folder of images, a table or an array file")
     name = found[0][0] if layout == "auto" else layout
-    listing = LAYOUTS[name].list_source(src, options)
-    headers.add_headers(listing, options)
+    if layout == "auto" and name == folder.NAME and options.unlabelled is None:
+        listing = _list_folders(src, options)
+    else:
+        listing = _list_as(name, src, options)
     if layout == "auto":
-        listing.notes[:0] = _notes(found)
+        listing.notes[:0] = _notes(found, listing)
     if not listing.items and not listing.failures:
         suffixes = ", ".join(sorted(DECODED_SUFFIXES)[:6])
         raise NoInputError(f"{src}: no images found (looked for {suffixes}, ...)")
     return listing
+
+
+def _list_as(name: str, src: Path, options: SourceOptions) -> Listing:
+    listing = LAYOUTS[name].list_source(src, options)
+    headers.add_headers(listing, options)
+    return listing
+
+
+def _list_folders(src: Path, options: SourceOptions) -> Listing:
+    """Folders of DICOM that look like patients are no classes: images without labels then."""
+    try:
+        listing = _list_as(folder.NAME, src, options)
+    except UsageError:  # perhaps a folder without images, as of a patient with a report only
+        listing = _list_as(files.NAME, src, options)
+        if not _of_patients(listing):
+            raise
+        return listing
+    return _list_as(files.NAME, src, options) if _of_patients(listing) else listing
+
+
+def _of_patients(listing: Listing) -> bool:
+    if not listing.folder_patients:
+        return False
+    folders = {class_level_folder(item.path) for item in listing.items} - {None}
+    return are_patients(listing.folder_patients, folders=len(folders))
 
 
 def check_layout(name: str) -> None:
@@ -142,8 +170,17 @@ def _recognised(src: Path) -> list[tuple[str, str]]:
     return found
 
 
-def _notes(found: list[tuple[str, str]]) -> list[Note]:
+def _notes(found: list[tuple[str, str]], listing: Listing) -> list[Note]:
     name, evidence = found[0]
+    if name == folder.NAME and listing.layout == files.NAME:
+        count = len(listing.folder_patients)
+        return [
+            Note(
+                f"layout files: {count} folders of DICOM look like patients or studies, not like "
+                "classes, so no labels; --layout folder takes them for classes and stores their "
+                "names"
+            )
+        ]
     others = [other for other, _ in found[1:]]
     notes = [Note(f"layout {name}, recognised by {evidence}")]
     if others:

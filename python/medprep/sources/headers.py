@@ -14,6 +14,7 @@ from typing import Any
 from medprep.sources.attributes import age_years, known, sex_code, view_code
 from medprep.sources.listing import Listing, is_dicom_name, may_be_dicom
 from medprep.sources.options import SourceOptions
+from medprep.sources.patient_folders import class_level_folder
 from medprep.types import SourceItem
 
 _AT_ONCE = 16384  # files; bounds what a large set keeps in memory
@@ -54,6 +55,8 @@ def _with_header(
     counts: Counter[str],
 ) -> SourceItem:
     patient = str(header.get("patient_id") or "").strip()
+    if (top := class_level_folder(item.path)) is not None:
+        listing.folder_patients.setdefault(top, set()).update([patient] if patient else [])
     if options.group_by == "auto" and listing.header_groups and item.group is None:
         counts["grouped" if patient else "nameless"] += 1
         item = replace(item, group=patient or None)

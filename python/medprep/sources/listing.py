@@ -54,6 +54,8 @@ class Listing:
     box_classes: what the labels of the boxes mean, in label order; () without boxes.
     patients: True when names or tables of SRC identify people, so that private mode is the default.
     header_groups: False where the PatientID of a DICOM header is known not to be a patient.
+    folder_patients: PatientIDs of the DICOM files below each folder that could be a class; the set
+    is empty where headers name nobody.
     channels: `grey` or `rgb` where the layout knows it without opening images.
     staged: True when items are no files of SRC: `medprep.staging` makes files of them for a run.
     """
@@ -67,6 +69,7 @@ class Listing:
     box_classes: tuple[str, ...] = ()
     patients: bool = False
     header_groups: bool = True
+    folder_patients: dict[str, set[str]] = field(default_factory=dict)
     channels: str | None = None
     staged: bool = False
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 from click.testing import CliRunner
-from miniatures import MAKERS, hospital, layout_of
+from miniatures import MAKERS, chest_dicom, hospital, layout_of, write
 from tiny_collections import write_image, write_table
 
 from medprep import _core
@@ -13,6 +13,7 @@ from medprep.sources.attributes import age_years, sex_code, view_code
 from medprep.sources.headers import add_headers
 from medprep.sources.listing import Listing
 from medprep.sources.options import SourceOptions
+from medprep.sources.patient_folders import are_patients
 from medprep.types import SourceItem
 
 
@@ -166,3 +167,81 @@ def test_headers_read_by_the_core_say_what_the_miniature_wrote(name, made, list_
     by_core = list_of(src, read_headers=lambda r, paths: _core.read_dicom_headers(r, paths, 2))
     assert by_core.items == list_of(src).items
     assert [note.text for note in by_core.notes] == [note.text for note in list_of(src).notes]
+
+
+# -- folders that are people ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("patients", "folders"),
+    [
+        ({"ward 1": {"A"}, "ward 2": {"B"}, "ward 3": {"C"}}, 3),  # one patient in each
+        ({"visit 1": {"A"}, "visit 2": {"A"}, "visit 3": {"B"}, "visit 4": {"C"}}, 4),
+        ({"DOE^JANE": {"A"}, "ROE^JOHN": {"B"}}, 2),
+        ({"1.2.840.113619.2.5": set(), "1.2.840.113619.2.6": set()}, 2),
+        ({"20190412": {"A", "B"}, "20190413": {"A"}}, 2),
+        ({"Jane PID-0042": {"PID-0042"}, "John": {"B"}}, 2),
+        ({"export": {"A", "B"}}, 1),  # a lone folder is no classification
+    ],
+)
+def test_folders_that_look_like_patients(patients, folders):
+    assert are_patients(patients, folders=folders)
+
+
+@pytest.mark.parametrize(
+    ("patients", "folders"),
+    [
+        ({}, 2),
+        ({"normal": {"A"}, "sick": {"B"}}, 2),
+        ({"normal": {"A"}, "sick": {"A"}, "dead": {"A"}}, 3),  # all of one made-up patient
+        ({"a": {"A"}, "b": {"B"}, "c": {"C", "D"}, "d": {"E", "F"}}, 4),
+        ({"a": {"A"}, "b": {"B"}, "c": {"C"}}, 8),  # pictures in five more
+        ({"normal": set(), "sick": set(), "dead": set()}, 3),  # headers name nobody
+    ],
+)
+def test_folders_that_look_like_classes(patients, folders):
+    assert not are_patients(patients, folders=folders)
+
+
+def export(root, patients=4):
+    """PATIENT/STUDY/IM000000, as a hospital writes it, and a folder with a report only."""
+    for number in range(patients):
+        for image in range(6):
+            data = chest_dicom(patient=f"77{number}", seed=image, side=32)
+            write(root / f"Zqxw Doe {number}" / "ST1" / f"IM{image:06}", data)
+    write(root / "Zqxw Roe" / "report.pdf", b"%PDF")
+    return root
+
+
+def test_an_export_by_patient_is_read_without_classes_and_says_why(tmp_path, list_of):
+    listing = list_of(export(tmp_path / "src"))
+    assert listing.layout == "files" and listing.class_names == []
+    assert len({item.group for item in listing.items}) == 4
+    assert "4 folders of DICOM look like patients or studies" in listing.notes[0].text
+
+
+def test_folders_of_patients_are_classes_for_those_who_say_so(tmp_path, list_of):
+    src = export(tmp_path / "src")
+    (src / "Zqxw Roe" / "report.pdf").unlink()
+    (src / "Zqxw Roe").rmdir()
+    assert len(list_of(src, "folder").class_names) == 4
+
+
+def test_no_file_of_an_export_by_patient_names_one(tmp_path):
+    src, out = export(tmp_path / "src"), tmp_path / "left" / "out"
+    for words in (["shard", str(src), str(out), "--size", "8"], ["scan", str(src)]):
+        done = CliRunner().invoke(main, [*words, "--json"])
+        assert done.exit_code == 0, done.output
+        assert "Zqxw" not in done.output.replace(str(src), "")
+    left = [path for path in (tmp_path / "left").rglob("*") if path.is_file()]
+    assert len(left) > 5
+    assert not [path for path in left if b"Zqxw" in path.read_bytes()]
+
+
+def test_twenty_folders_of_dicom_without_patients_are_no_classes_unasked(tmp_path):
+    for number in range(20):
+        for image in range(5):
+            data = chest_dicom(patient="", seed=image, side=32)
+            write(tmp_path / "src" / f"Doe {number}" / f"{image}.dcm", data)
+    done = CliRunner().invoke(main, ["plan", str(tmp_path / "src"), str(tmp_path / "out")])
+    assert done.exit_code == 5 and "these look like patients, not classes" in done.stderr
