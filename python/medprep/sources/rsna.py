@@ -199,7 +199,7 @@ def _list_others(listing: Listing, index: ImageIndex, patients: Mapping[str, str
     if others:
         listing.note(
             f"{len(others)} images without a label row are set aside in split "
-            f"{UNLABELLED_SPLIT!r} (label -1)"
+            f"{UNLABELLED_SPLIT} (label -1)"
         )
 
 
