@@ -229,3 +229,36 @@ def test_the_text_shows_the_terms_of_captions_and_the_rule_of_modalities(tmp_pat
     for group, term in (("imaging", "CT 1"), ("anatomy", "lung 1"), ("stain", "H&E 1")):
         assert any(line.split()[0] == group and term in line for line in text.splitlines() if line)
     assert "the first imaging term of this order" in text
+
+
+def test_images_that_the_layout_does_not_read_are_counted(tmp_path) -> None:
+    src = write_classes(tmp_path / "src", {"a": 3, "b": 3})
+    rows = [(f"a/a_00{n}.jpg", "x") for n in range(3)]
+    write_table(src / "labels.csv", rows, ("path", "label"))
+    found = scan(src, ScanOptions()).summary
+    assert (found["layout"], found["images"], found["left_out"]) == ("table", 3, 3)
+    assert found["other_files"] == {".csv": 1}
+    assert "3 more images, which layout table does not read" in render(found)
+
+
+def test_dicom_under_any_name_is_an_image_and_no_other_file(tmp_path) -> None:
+    src = tmp_path / "src" / "images"
+    src.mkdir(parents=True)
+    data = dicom(np.zeros((4, 5), dtype=np.uint8))
+    for name in ("IM000001", "1.2.840.113.7", "DOE.JANE", "scan.IMA"):
+        (src / name).write_bytes(data)
+    (src / "notes.jane").write_text("no image")
+    (src / "README.txt").write_bytes(data)  # a suffix that promises text is believed
+    found = scan(src.parent, ScanOptions()).summary
+    assert (found["images"], found["readable"], found["plan"]["private"]) == (4, 4, True)
+    assert found["other_files"] == {"(other)": 1, ".txt": 1}
+
+
+def test_large_numbers_are_written_out(tmp_path) -> None:
+    src = tmp_path / "src"
+    src.mkdir()
+    header = bytearray(dicom(np.zeros((4, 5), dtype=np.uint8)))
+    (src / "a.dcm").write_bytes(header)
+    found = scan(src, ScanOptions()).summary
+    found["sizes"]["width"] = {"min": 1, "median": 34, "max": 2097169}
+    assert "width 1 to 2097169, median 34" in render(found)

@@ -72,10 +72,14 @@ def _look(
     else:
         headers = list(read_headers(listing.root, paths, threads=threads, progress=progress))
     private = planned.plan.private
+    # Beside a table lies what it does not name; a subset is a part of what lies elsewhere.
+    whole = listing.root == src
+    left_out, others = other_files(listing, private=private) if whole else (0, {})
     summary = {
         "src": "SRC (private)" if private else str(src),
         **summarise(listing, headers, private=private),
-        "other_files": {} if src.is_file() else other_files(listing.root, private=private),
+        "left_out": left_out,
+        "other_files": others,
         "plan": _what_shard_would_do(planned),
     }
     readable = [header for header in headers if isinstance(header, Header)]

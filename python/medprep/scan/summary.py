@@ -6,14 +6,13 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from statistics import median
 from typing import Any
 
 from medprep.privacy import withhold
 from medprep.scan.captions import MODALITY_RULE, modality_of, summarise_captions
 from medprep.scan.headers import Header, Unreadable
-from medprep.sources.listing import Listing, Note, is_hidden, is_image_name
+from medprep.sources.listing import OTHER_SUFFIXES, Listing, Note, is_hidden, is_image_name
 from medprep.types import SourceItem
 
 LAYOUT_MODALITIES = {
@@ -25,11 +24,7 @@ LAYOUT_MODALITIES = {
 }
 """Layouts all of whose images are of one kind."""
 
-_COMMON_SUFFIXES = frozenset(
-    {"(none)", ".csv", ".tsv", ".txt", ".json", ".jsonl", ".xml", ".html", ".htm", ".yaml", ".yml"}
-    | {".md", ".pdf", ".zip", ".gz", ".tar", ".7z", ".npy", ".npz", ".parquet", ".xls", ".xlsx"}
-    | {".doc", ".docx", ".nii", ".mha", ".h5", ".hdf5", ".mat", ".mp4", ".avi", ".py", ".ipynb"}
-)
+_NAMELESS = OTHER_SUFFIXES | {"(none)"}
 SHOWN = 12  # sizes, reasons and file types that are listed by name
 EXAMPLES = 3  # paths named for each reason
 
@@ -71,28 +66,34 @@ def _note(note: Note, private: bool) -> str:
     return withhold(line) if private else line
 
 
-def other_files(root: Path, *, private: bool) -> dict[str, int]:
-    """Files below root that promise no image, by suffix, most frequent first.
+def other_files(listing: Listing, *, private: bool) -> tuple[int, dict[str, int]]:
+    """What else lies below the root: how many images that the layout does not read, and the rest.
 
-    private: suffixes that are no common ones may be part of a name, and are counted together.
+    The rest are files that promise no image, by suffix, most frequent first. private: suffixes that
+    are no common ones may be part of a name, and are counted together.
     """
-    counts: Counter[str] = Counter()
-    for _, folders, names in os.walk(root):
+    listed = {item.path for item in listing.items} | {f.path for f in listing.failures}
+    images, counts = 0, Counter[str]()
+    for folder, folders, names in os.walk(listing.root):
         folders[:] = [name for name in folders if not is_hidden(name)]
-        counts.update(
-            os.path.splitext(name)[1].lower() or "(none)"  # noqa: PTH122 (10^7 names)
-            for name in names
-            if not is_hidden(name) and not is_image_name(name)
-        )
+        below = os.path.relpath(folder, listing.root)
+        for name in names:
+            if is_hidden(name) or (name if below == "." else f"{below}/{name}") in listed:
+                continue
+            if is_image_name(name):
+                images += 1
+            else:
+                suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122 (10^7 names)
+                counts[suffix or "(none)"] += 1
     if private:
         counts = _with_common_suffixes(counts)
-    return dict(counts.most_common())
+    return images, dict(counts.most_common())
 
 
 def _with_common_suffixes(counts: Counter[str]) -> Counter[str]:
     found: Counter[str] = Counter()
     for suffix, count in counts.items():
-        found[suffix if suffix in _COMMON_SUFFIXES else "(other)"] += count
+        found[suffix if suffix in _NAMELESS else "(other)"] += count
     return found
 
 

@@ -30,6 +30,7 @@ def facts(summary: dict[str, Any]) -> list[tuple[str, str]]:
         *((f"{name}", _attribute_text(column)) for name, column in summary["attributes"].items()),
         ("unreadable", reasons_text(summary["unreadable"])),
         ("refused", reasons_text(summary["refused"])),
+        ("left out", _left_out_text(summary)),
         ("other files", counts_text(summary["other_files"])),
     ]
     return [(name, text) for name, text in found if text]
@@ -84,6 +85,11 @@ def reasons_text(found: dict[str, Any]) -> str:
 def _with_unlabelled(summary: dict[str, Any]) -> dict[str, int]:
     rest = {"(no label)": summary["unlabelled"]} if summary["unlabelled"] else {}
     return {**summary["classes"], **rest}
+
+
+def _left_out_text(summary: dict[str, Any]) -> str:
+    count = summary["left_out"]
+    return f"{count:,} more images, which layout {summary['layout']} does not read" if count else ""
 
 
 def _groups_text(groups: dict[str, Any] | None) -> str:
@@ -156,5 +162,9 @@ def _attribute_text(column: dict[str, Any]) -> str:
 
 
 def _range_text(values: dict[str, float]) -> str:
-    low, high = values["min"], values["max"]
-    return f"{low:g}" if low == high else f"{low:g} to {high:g}, median {values['median']:g}"
+    low, middle, high = (_number(values[name]) for name in ("min", "median", "max"))
+    return low if low == high else f"{low} to {high}, median {middle}"
+
+
+def _number(value: float) -> str:
+    return f"{value:g}" if abs(value) < 1e6 else f"{value:.0f}"

@@ -26,6 +26,12 @@ _OTHER_IMAGES = frozenset(
     | {".psd", ".dds", ".ico", ".tga", ".pbm", ".pgm", ".ppm", ".pnm"}
 )
 IMAGE_SUFFIXES = DECODED_SUFFIXES | _OTHER_IMAGES
+OTHER_SUFFIXES = frozenset(
+    {".csv", ".tsv", ".txt", ".json", ".jsonl", ".xml", ".html", ".htm", ".yaml", ".yml", ".md"}
+    | {".pdf", ".zip", ".gz", ".tar", ".7z", ".npy", ".npz", ".parquet", ".xls", ".xlsx", ".doc"}
+    | {".docx", ".nii", ".mha", ".h5", ".hdf5", ".mat", ".mp4", ".avi", ".py", ".ipynb"}
+)
+"""Common suffixes of files that are no images: these are not opened to see whether they are."""
 _DICOM_SUFFIXES = frozenset({".dcm", ".dicom"})
 _IGNORED_FOLDERS = frozenset({"__MACOSX"})
 _MAX_NAME = 255  # bytes of one part of a path on Linux
@@ -227,7 +233,7 @@ def is_dicom_name(path: str) -> bool:
 
 
 def is_dicom_file(entry: os.DirEntry[str]) -> bool:
-    """True for a name that promises DICOM, and for a file without suffix that begins like it."""
+    """True for a name that promises DICOM, and for a file of no known kind that begins like it."""
     return is_dicom_name(entry.name) or _is_bare_dicom(entry)
 
 
@@ -252,12 +258,12 @@ def printable(path: str) -> str:
 
 
 def _is_bare_dicom(entry: os.DirEntry[str]) -> bool:
-    """Hospital exports name files IM000001 or by their UID; the preamble tells them.
+    """Exports name files IM000001, by their UID, *.IMA, or by the patient; the preamble tells them.
 
     A DICOMDIR has the same preamble and no pixels: it is an index, which the walk does not need.
     """
-    suffix = os.path.splitext(entry.name)[1]  # noqa: PTH122
-    if (suffix and not suffix[1:].isdigit()) or entry.name.upper() == "DICOMDIR":
+    suffix = os.path.splitext(entry.name)[1].lower()  # noqa: PTH122
+    if suffix in OTHER_SUFFIXES | IMAGE_SUFFIXES or entry.name.upper() == "DICOMDIR":
         return False
     try:
         if not entry.is_file(follow_symlinks=False):
@@ -265,7 +271,7 @@ def _is_bare_dicom(entry: os.DirEntry[str]) -> bool:
         with open(entry.path, "rb") as stream:  # noqa: PTH123 (a folder may hold 10^6 of them)
             return stream.read(132)[128:] == b"DICM"
     except OSError:
-        return False  # without a suffix nothing promised an image
+        return False  # nothing promised an image
 
 
 def _is_linked_folder(entry: os.DirEntry[str]) -> bool:
