@@ -308,7 +308,7 @@ def check_out(src: Path, out: Path) -> None:
     target = out.resolve()
     if target == root or target.is_relative_to(root):
         raise UsageError(
-            f"OUT {out} lies inside SRC {src}: shards would become inputs",
+            "OUT is SRC or lies inside SRC: shards would become inputs",
             hint="choose a folder outside SRC",
         )
     if out.exists() and not out.is_dir():

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from medprep.errors import UsageError
+from medprep.errors import SourceError, UsageError
 from medprep.sources.listing import Listing, PathGuard
 from medprep.sources.options import SourceOptions
 from medprep.types import ATTRIBUTES, Box, JsonObject, SourceItem
@@ -29,10 +29,12 @@ def matches(src: Path) -> str | None:
 
 def source_of(src: Path) -> Path:
     """The collection that SRC is a part of. Raises UsageError when it is gone."""
-    source = Path(_read_manifest(src)["source"])
+    manifest = _read_manifest(src)
+    source = Path(manifest["source"])
     if not source.is_dir():
-        raise UsageError(
-            f"{src}: the collection it is a part of, {source}, is not there",
+        named = "" if manifest["patients"] else f", {source},"
+        raise SourceError(
+            f"{src}: the collection it is a part of{named} is not there",
             hint="make the subset again from where the collection is now",
         )
     return source
