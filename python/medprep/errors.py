@@ -57,7 +57,7 @@ class UsageError(MedprepError):
 
 
 class SourceError(UsageError):
-    """SRC is nothing that could be listed; the message names SRC and nothing in it."""
+    """SRC cannot be listed as asked; the message names SRC, the user's words and nothing in SRC."""
 
 
 class ConfigError(UsageError):

@@ -203,6 +203,48 @@ def test_a_bench_over_dicom_names_nobody_unasked(home, monkeypatch):
     assert not hits(str(caught.value) + repr(caught.value))
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--layout", "foldr"), "unknown layout 'foldr'; did you mean 'folder'?"),
+        (("--layout", "rsna"), "SRC: no stage_2_train_labels.csv"),
+        (("--layout", "files", "--unlabelled", "x"), "layout 'files' has no labels at all"),
+        (("--group-by", "ward"), "layout 'folder' has no columns"),
+    ],
+)
+def test_wrong_words_of_the_user_are_said_though_src_names_patients(home, run, words, told):
+    code, said = run("scan", patients(home), *words)
+    assert code == 2 and told in said, said
+    assert not hits(said), said
+
+
+def test_an_out_inside_src_is_refused_without_their_names(home, capfd):
+    for out in (home, home / "out"):
+        with pytest.raises(SystemExit) as caught:
+            main(["shard", str(patients(home) if out == home else home), str(out)])
+        said = capfd.readouterr().err
+        assert caught.value.code == 2 and "OUT is SRC or lies inside SRC" in said
+        assert not hits(said), said
+
+
+def test_a_part_whose_whole_is_gone_does_not_name_it(home, tmp_path, capfd):
+    part, out = tmp_path / "part", tmp_path / "out"
+    for words in (
+        ["subset", str(patients(home)), str(part), "--n", "4"],
+        ["plan", str(part), str(out), "--size", "8"],
+    ):
+        with pytest.raises(SystemExit) as done:
+            main(words)
+        assert done.value.code == 0
+    shutil.rmtree(home)
+    for words in (["shard", str(part), str(out), "--part", "0/1"], ["scan", str(part)]):
+        with pytest.raises(SystemExit) as caught:
+            main(words)
+        said = capfd.readouterr()
+        assert caught.value.code == 2 and "the collection it is a part of is not there" in said.err
+        assert not hits(said.err + said.out), said
+
+
 # -- and who may see the names, sees them ---------------------------------------------------------
 
 

@@ -6,6 +6,7 @@ table of them, in the order in which `auto` tries them.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Protocol
@@ -119,10 +120,11 @@ def _list_folders(src: Path, options: SourceOptions) -> Listing:
     try:
         listing = _list_as(folder.NAME, src, options)
     except UsageError:  # perhaps a folder without images, as of a patient with a report only
-        listing = _list_as(files.NAME, src, options)
-        if not _of_patients(listing):
-            raise
-        return listing
+        with suppress(UsageError):
+            listing = _list_as(files.NAME, src, options)
+            if _of_patients(listing):
+                return listing
+        raise
     return _list_as(files.NAME, src, options) if _of_patients(listing) else listing
 
 
@@ -139,7 +141,7 @@ def check_layout(name: str) -> None:
         return
     close = get_close_matches(name, LAYOUT_NAMES, n=1)
     hint = f"did you mean {close[0]!r}?" if close else f"layouts: {', '.join(LAYOUT_NAMES)}"
-    raise UsageError(f"unknown layout {name!r}", hint=hint)
+    raise SourceError(f"unknown layout {name!r}", hint=hint)
 
 
 def patient_layout(src: Path, layout: str) -> bool:

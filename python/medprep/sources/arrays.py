@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from medprep.errors import UsageError
+from medprep.errors import SourceError, UsageError
 from medprep.sources.array_files import SUFFIXES, ArrayInfo, read_headers, read_rows, read_small
 from medprep.sources.listing import Listing, is_hidden
 from medprep.sources.options import SourceOptions
@@ -61,7 +61,7 @@ def list_source(src: Path, options: SourceOptions) -> Listing:
     root = src.parent if src.is_file() else src
     pairs = list(_pairs(src))
     if not pairs:
-        raise UsageError(f"{src}: no arrays named like train_images and train_labels, or X and y")
+        raise SourceError(f"{src}: no arrays named like train_images and train_labels, or X and y")
     listing = Listing(layout=NAME, root=root, items=[], staged=True)
     several = len({pair.split for pair in pairs}) > 1 or pairs[0].split is not None
     for pair in pairs:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from medprep.errors import UsageError
+from medprep.errors import SourceError, UsageError
 from medprep.sources.box_columns import parse_box
 from medprep.sources.listing import Listing, PathGuard, printable
 from medprep.sources.options import SourceOptions
@@ -49,7 +49,7 @@ def list_source(src: Path, options: SourceOptions) -> Listing:
     options.refuse_unlabelled(NAME)
     tables = _tables(src)
     if not tables:
-        raise UsageError(f"{src}: no JSON with images, annotations and categories")
+        raise SourceError(f"{src}: no JSON with images, annotations and categories")
     root = src.parent if src.is_file() else src
     contents = [_load(root / table.path) for table in tables]
     listing = Listing(layout=NAME, root=root, items=[])

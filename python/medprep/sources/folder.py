@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from medprep.errors import UsageError
+from medprep.errors import SourceError, UsageError
 from medprep.sources.listing import (
     Listing,
     is_image_name,
@@ -75,7 +75,7 @@ def _class_folders(src: Path) -> list[_ClassFolder]:
         ]
     )
     if not found:
-        raise UsageError(
+        raise SourceError(
             f"{src}: no class folders", hint="use --layout files for images without labels"
         )
     return found

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from medprep.errors import UsageError
+from medprep.errors import SourceError
 from medprep.sources.listing import FoundFile, Listing, walk_images
 from medprep.sources.options import SourceOptions
 from medprep.sources.places import find_home, join
@@ -44,7 +44,7 @@ def list_source(src: Path, options: SourceOptions) -> Listing:
     options.check_unlabelled(CLASSES)
     home = _home(src)
     if home is None:
-        raise UsageError(f"{src}: no folders train, val and test that hold 0 and 1")
+        raise SourceError(f"{src}: no folders train, val and test that hold 0 and 1")
     listing = Listing(layout=NAME, root=src, items=[], classes=CLASSES)
     for file in _images(src, home):
         if file.failure is not None:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from medprep.errors import UsageError
+from medprep.errors import SourceError
 from medprep.sources.attributes import age_years, known, sex_code
 from medprep.sources.listing import Listing, printable, subfolders
 from medprep.sources.options import SourceOptions
@@ -64,7 +64,7 @@ def list_source(src: Path, options: SourceOptions) -> Listing:
     options.refuse_columns(NAME)
     home = _home(src)
     if home is None:
-        raise UsageError(f"{src}: neither {HAM_TABLE}.csv nor an ISIC ground truth table")
+        raise SourceError(f"{src}: neither {HAM_TABLE}.csv nor an ISIC ground truth table")
     tables = _label_tables(src, home)
     rows: dict[str, _Row] = {}
     for table in tables:

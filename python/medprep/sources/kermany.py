@@ -10,7 +10,7 @@ import re
 from itertools import islice
 from pathlib import Path
 
-from medprep.errors import UsageError
+from medprep.errors import SourceError
 from medprep.sources.listing import Listing, subfolders, walk_images
 from medprep.sources.options import SourceOptions
 from medprep.sources.places import find_home, join
@@ -46,7 +46,7 @@ def list_source(src: Path, options: SourceOptions) -> Listing:
     options.check_unlabelled(CLASSES)
     home = find_home(src, lambda f: bool(_split_folders(f) or _class_folders(f)), WRAPPER)
     if home is None:
-        raise UsageError(f"{src}: no folders NORMAL and PNEUMONIA, below train|val|test or not")
+        raise SourceError(f"{src}: no folders NORMAL and PNEUMONIA, below train|val|test or not")
     listing = Listing(layout=NAME, root=src, items=[], classes=CLASSES, patients=True)
     for split in _split_folders(src / home) or [""]:
         for class_folder in _class_folders(src / home / split):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
-from medprep.errors import UsageError
+from medprep.errors import SourceError, UsageError
 
 ReadHeaders = Callable[[str, Sequence[str]], Sequence[dict[str, Any]]]
 """Reads headers: (root, relative paths) -> one dict each, as `_core.read_dicom_headers` does."""
@@ -37,7 +37,7 @@ class SourceOptions:
     def refuse_columns(self, layout: str) -> None:
         """Raise UsageError when a column is asked for in a layout that has none."""
         if self.group_by not in ("auto", "none"):
-            raise UsageError(
+            raise SourceError(
                 f"--group-by {self.group_by}: layout {layout!r} has no columns",
                 hint="use --layout table with a CSV, or --group-by none",
             )
@@ -58,6 +58,6 @@ class SourceOptions:
     def refuse_unlabelled(self, layout: str) -> None:
         """Raise UsageError when a class is named in a layout without labels."""
         if self.unlabelled is not None:
-            raise UsageError(
+            raise SourceError(
                 f"--unlabelled {self.unlabelled}: layout {layout!r} has no labels at all"
             )

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from medprep.errors import UsageError
+from medprep.errors import SourceError, UsageError
 from medprep.sources.listing import Listing, PathGuard, printable
 from medprep.sources.options import SourceOptions
 from medprep.sources.places import files_in, find_home, join
@@ -40,7 +40,7 @@ def list_source(src: Path, options: SourceOptions) -> Listing:
     root = src.parent if src.is_file() else src
     tables = _tables(src)
     if not tables:
-        raise UsageError(f"{src}: no {SUFFIX} whose lines have 'image' and 'caption'")
+        raise SourceError(f"{src}: no {SUFFIX} whose lines have 'image' and 'caption'")
     listing = Listing(layout=NAME, root=root, items=[])
     items: dict[str, SourceItem] = {}
     refused: dict[str, Failure] = {}

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from medprep.errors import UsageError
+from medprep.errors import SourceError, UsageError
 from medprep.sources.box_columns import parse_box
 from medprep.sources.listing import Listing, printable
 from medprep.sources.options import SourceOptions
@@ -56,9 +56,11 @@ def list_source(src: Path, options: SourceOptions) -> Listing:
     options.refuse_columns(NAME)
     home = _home(src)
     if home is None:
-        raise UsageError(f"{src}: no {LABELS}", hint="name the folder that holds it as SRC")
+        raise SourceError(f"{src}: no {LABELS}", hint="name the folder that holds it as SRC")
     if not (src / home / TRAIN).is_dir():
-        raise UsageError(f"{src / home}: no folder {TRAIN}", hint="unpack the images beside it")
+        raise SourceError(
+            f"{src}: no folder {TRAIN} beside {LABELS}", hint="unpack the images there"
+        )
     labelled, with_classes = _read_tables(src / home)
     patients = _read_mapping(src / home) if options.groups else None
     classes = CLASSES if with_classes else WITHOUT_CLASS_TABLE

@@ -14,7 +14,7 @@ from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
 
-from medprep.errors import UsageError
+from medprep.errors import SourceError
 from medprep.sources.listing import Listing, subfolders, walk_images
 from medprep.sources.options import SourceOptions
 from medprep.sources.places import find_home, join
@@ -81,7 +81,7 @@ def list_source(src: Path, options: SourceOptions) -> Listing:
     options.refuse_columns(NAME)
     home = _home(src)
     if home is None:
-        raise UsageError(f"{src}: fewer than {_ENOUGH} of the 35 class folders")
+        raise SourceError(f"{src}: fewer than {_ENOUGH} of the 35 class folders")
     names = subfolders(src / home)
     options.check_unlabelled(names)
     listing = Listing(layout=NAME, root=src, items=[])

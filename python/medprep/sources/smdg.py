@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 
-from medprep.errors import UsageError
+from medprep.errors import SourceError
 from medprep.sources.attributes import age_years, known, sex_code
 from medprep.sources.listing import Listing, PathGuard, printable
 from medprep.sources.options import SourceOptions
@@ -47,7 +47,7 @@ def list_source(src: Path, options: SourceOptions) -> Listing:
     options.check_unlabelled([*CLASSES, SUSPECT])
     found = _find(src)
     if found is None:
-        raise UsageError(
+        raise SourceError(
             f"{src}: no {TABLES[0]!r} or {TABLES[1]!r} with columns {', '.join(_NEEDED)}",
             hint="name the folder that holds the table as SRC",
         )

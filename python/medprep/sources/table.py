@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 
-from medprep.errors import UsageError
+from medprep.errors import SourceError, UsageError
 from medprep.sources.attributes import age_years, known, sex_code, view_code
 from medprep.sources.box_columns import find_box_columns, parse_box
 from medprep.sources.listing import Listing, PathGuard, list_folder, printable
@@ -173,7 +173,7 @@ def _find_table(src: Path) -> Path:
     if tables:
         names = ", ".join(table.name for table in tables)
         raise UsageError(f"{src}: several tables ({names})", hint="name the table itself as SRC")
-    raise UsageError(
+    raise SourceError(
         f"{src}: no CSV with a path and a label column whose first path names a file",
         hint="name the CSV itself as SRC to see what is wrong with it",
     )

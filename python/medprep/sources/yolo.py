@@ -11,7 +11,7 @@ from pathlib import Path
 
 import yaml
 
-from medprep.errors import UsageError
+from medprep.errors import SourceError, UsageError
 from medprep.sources.box_columns import parse_box
 from medprep.sources.listing import Listing, printable, walk_images
 from medprep.sources.options import SourceOptions
@@ -39,7 +39,7 @@ def list_source(src: Path, options: SourceOptions) -> Listing:
     options.refuse_unlabelled(NAME)
     home = find_home(src, lambda folder: bool(_twins(folder)))
     if home is None:
-        raise UsageError(f"{src}: no folders images/ and labels/ with .txt files")
+        raise SourceError(f"{src}: no folders images/ and labels/ with .txt files")
     if options.read_sizes is None:
         raise UsageError(f"layout {NAME!r} needs the sizes of images, which nobody reads here")
     listing = Listing(layout=NAME, root=src, items=[])
