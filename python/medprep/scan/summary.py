@@ -17,6 +17,7 @@ from medprep.types import SourceItem
 
 LAYOUT_MODALITIES = {
     "rsna": "X-ray",
+    "rsna-mdai": "X-ray",
     "kermany": "X-ray",
     "smdg": "fundus",
     "fundus-pytorch": "fundus",

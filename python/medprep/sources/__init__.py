@@ -23,6 +23,7 @@ from medprep.sources import (
     kermany,
     pmc_oa,
     rsna,
+    rsna_mdai,
     skin35,
     smdg,
     subset,
@@ -65,6 +66,7 @@ LAYOUTS: dict[str, Layout] = {
     subset.NAME: subset,
     # Then known data sets: they know patients that a table or class folders beside do not.
     rsna.NAME: rsna,
+    rsna_mdai.NAME: rsna_mdai,
     smdg.NAME: smdg,
     fundus_pytorch.NAME: fundus_pytorch,
     kermany.NAME: kermany,
@@ -81,7 +83,7 @@ LAYOUTS: dict[str, Layout] = {
 }
 LAYOUT_NAMES = ("auto", *LAYOUTS)
 _OF_FILES = frozenset({coco.NAME, pmc_oa.NAME, table.NAME, arrays.NAME})  # SRC may be a file
-_OF_PATIENTS = frozenset({rsna.NAME, smdg.NAME, kermany.NAME, ham10000.NAME})
+_OF_PATIENTS = frozenset({rsna.NAME, rsna_mdai.NAME, smdg.NAME, kermany.NAME, ham10000.NAME})
 _PLAIN = frozenset({folder.NAME, files.NAME})  # whatever else it is, SRC is also such a folder
 
 
@@ -177,11 +179,11 @@ def _notes(found: list[tuple[str, str]], listing: Listing) -> list[Note]:
     if name == folder.NAME and listing.layout == files.NAME:
         count = len(listing.folder_patients)
         return [
+            Note(f"layout files, recognised by {count} folders of DICOM that look like patients"),
             Note(
-                f"layout files: {count} folders of DICOM look like patients or studies, not like "
-                "classes, so no labels; --layout folder takes them for classes and stores their "
-                "names"
-            )
+                "folders of patients or studies are no labels; --layout folder takes them for "
+                "classes, whose names are stored"
+            ),
         ]
     others = [other for other, _ in found[1:]]
     notes = [Note(f"layout {name}, recognised by {evidence}")]

@@ -1,4 +1,4 @@
-"""Layout `rsna`: the RSNA Pneumonia Detection Challenge as Kaggle ships it.
+"""Layout `rsna`: the RSNA Pneumonia Detection Challenge as Kaggle ships it (MD.ai: `rsna_mdai`).
 
 `patientId` names an image, not a patient: only the official mapping to the NIH images tells who
 is who. Images without labels (the 3,000 of stage_2_test_images) go to the split `unlabelled`,
@@ -34,7 +34,7 @@ _MAX_MAPPING_BYTES = 2**28  # the official one has about 15 MB
 
 
 @dataclass(slots=True)
-class _Labelled:
+class Labelled:
     """What the tables say about one image."""
 
     target: str
@@ -62,7 +62,7 @@ def list_source(src: Path, options: SourceOptions) -> Listing:
             f"{src}: no folder {TRAIN} beside {LABELS}", hint="unpack the images there"
         )
     labelled, with_classes = _read_tables(src / home)
-    patients = _read_mapping(src / home) if options.groups else None
+    patients = read_mapping(src / home, "subset_img_id") if options.groups else None
     classes = CLASSES if with_classes else WITHOUT_CLASS_TABLE
     options.check_unlabelled(classes)
     listing = Listing(
@@ -81,7 +81,7 @@ def list_source(src: Path, options: SourceOptions) -> Listing:
     listing.items.sort(key=lambda item: item.path)
     _note_tables(listing, with_classes)
     if options.groups:
-        _note_patients(listing, patients)
+        note_patients(listing, patients, beside=LABELS)
     return listing
 
 
@@ -89,12 +89,12 @@ def _home(src: Path) -> str | None:
     return find_home(src, lambda folder: (folder / LABELS).is_file())
 
 
-def _read_tables(home: Path) -> tuple[dict[str, _Labelled], bool]:
+def _read_tables(home: Path) -> tuple[dict[str, Labelled], bool]:
     """What the tables say by patientId, and whether there is a table of classes."""
     columns = ("patientId", "x", "y", "width", "height", "Target")
-    found: dict[str, _Labelled] = {}
+    found: dict[str, Labelled] = {}
     for _, row in read_records(home / LABELS, columns):
-        entry = found.setdefault(row["patientId"], _Labelled(row["Target"]))
+        entry = found.setdefault(row["patientId"], Labelled(row["Target"]))
         _add_row(entry, row)
     with_classes = (home / CLASSES_TABLE).is_file()
     if with_classes:
@@ -112,7 +112,7 @@ def _read_tables(home: Path) -> tuple[dict[str, _Labelled], bool]:
     return found, with_classes
 
 
-def _add_row(entry: _Labelled, row: Mapping[str, str]) -> None:
+def _add_row(entry: Labelled, row: Mapping[str, str]) -> None:
     if row["Target"] not in ("0", "1") or row["Target"] != entry.target:
         entry.problem = "Target is not the same 0 or 1 in all its rows"
     try:
@@ -124,7 +124,7 @@ def _add_row(entry: _Labelled, row: Mapping[str, str]) -> None:
         entry.boxes.append(box)
 
 
-def _contradiction(entry: _Labelled, with_classes: bool) -> str | None:
+def _contradiction(entry: Labelled, with_classes: bool) -> str | None:
     is_finding = entry.target == "1"
     if bool(entry.boxes) != is_finding:
         return "Target and boxes contradict each other"
@@ -135,8 +135,12 @@ def _contradiction(entry: _Labelled, with_classes: bool) -> str | None:
     return None
 
 
-def _read_mapping(home: Path) -> dict[str, str] | None:
-    """NIH patient by patientId from the official mapping; None when there is none beside."""
+def read_mapping(home: Path, image_key: str) -> dict[str, str] | None:
+    """NIH patient by image from the official mapping; None when there is none beside.
+
+    image_key: `subset_img_id`, which is Kaggle's patientId, or `SOPInstanceUID`. Raises UsageError
+    when the mapping is damaged.
+    """
     name = next((n for n in files_in(home, ".json") if n.startswith(MAPPING_START)), None)
     if name is None:
         return None
@@ -155,10 +159,10 @@ def _read_mapping(home: Path) -> dict[str, str] | None:
     for row in (row for row in rows if isinstance(row, dict)):
         patient = _NIH_NAME.fullmatch(str(row.get("img_id")))
         if patient is not None:
-            found[str(row.get("subset_img_id"))] = f"nih-{patient[1]}"
+            found[str(row.get(image_key))] = f"nih-{patient[1]}"
     if not found:
         raise UsageError(
-            f"{path}: no entry has subset_img_id and an NIH img_id", hint="download it again"
+            f"{path}: no entry has {image_key} and an NIH img_id", hint="download it again"
         )
     return found
 
@@ -167,7 +171,7 @@ def _list_labelled(
     listing: Listing,
     index: ImageIndex,
     folder: str,
-    labelled: Mapping[str, _Labelled],
+    labelled: Mapping[str, Labelled],
     patients: Mapping[str, str],
     options: SourceOptions,
 ) -> None:
@@ -213,11 +217,12 @@ def _note_tables(listing: Listing, with_classes: bool) -> None:
         listing.note(f"no {CLASSES_TABLE}: two classes by Target instead of three")
 
 
-def _note_patients(listing: Listing, patients: Mapping[str, str] | None) -> None:
+def note_patients(listing: Listing, patients: Mapping[str, str] | None, *, beside: str) -> None:
+    """Say how many true patients there are, or what is missing to know them."""
     if patients is None:
         listing.note(
             "patientId is one per image, not per patient: without the official "
-            f"{MAPPING_START}*.json beside {LABELS}, images of one patient can cross splits"
+            f"{MAPPING_START}*.json beside {beside}, images of one patient can cross splits"
         )
         return
     mapped = [item for item in listing.items if item.group is not None]

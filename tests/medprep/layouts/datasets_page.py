@@ -28,6 +28,14 @@ MEANING = {  # layout: (sample, label, split, group, boxes, caption)
         "x, y, width, height; 1024-pixel units",
         "-",
     ),
+    "rsna-mdai": (
+        "`<study>/<series>/<image>.dcm`; images without a consensus go to split `unlabelled`",
+        "group `Calculated` of the annotations: Normal, No Lung Opacity / Not Normal, Lung Opacity",
+        "-",
+        "NIH patient, by the official mapping (PatientID is one per image)",
+        "`data` of the annotations; 1024-pixel units",
+        "-",
+    ),
     "smdg": (
         "row with a fundus image, in `full-fundus/` or doubled",
         "`types`: 0 non-glaucoma, 1 glaucoma; suspects (-1) left out, or `--unlabelled suspect`",

@@ -68,6 +68,63 @@ def rsna(root: Path, *, mapping: bool = True) -> Path:
     return root
 
 
+def rsna_mdai(root: Path, *, mapping: bool = True) -> Path:
+    """The export of MD.ai: UIDs for names, what several teams said, three images not settled."""
+    uids = [[f"1.2.276.0.7230010.3.1.{k}.8323329.{n}" for k in (2, 3, 4)] for n in range(15)]
+    folder = root / "mdai_rsna_project_x9N20BZa_images_2018-07-20-153330"
+    for n, (study, series, image) in enumerate(uids):
+        data = chest_dicom(patient=f"{n:08x}-0000-4000-8000-{n:012x}", age="51", sex="F", seed=n)
+        write(folder / study / series / f"{image}.dcm", data)
+    annotations: list[dict[str, object]] = [_mdai(uids[0], "L_ques", study_only=True)]
+    for n in range(12):
+        boxes = RSNA_BOXES.get(n, [None])
+        annotations += [_mdai(uids[n], MDAI_LABELS[RSNA_CLASSES[n]], box) for box in boxes]
+        annotations.append(_mdai(uids[n], "L_team", (1, 1, 900, 900)))  # one reader's opinion
+    annotations.append(_mdai(uids[12], "L_excl"))
+    consensus = [{"id": key, "name": name} for name, key in MDAI_LABELS.items()]
+    team = [{"id": "L_team", "name": "Lung Opacity"}, {"id": "L_excl", "name": "Exclude"}]
+    content = {
+        "id": "x9N20BZa",
+        "name": "ChestX-ray14 subset: Pneumonia",
+        "labelGroups": [
+            {"id": "G_1", "name": "Team 1", "labels": team},
+            {"id": "G_qwj", "name": "Calculated", "labels": consensus},
+        ],
+        "datasets": [{"id": "D_e57", "studies": [], "annotations": annotations}],
+    }
+    name = "pneumonia-challenge-annotations-adjudicated-kaggle_2018.json"
+    write(root / name, json.dumps(content).encode())
+    if mapping:
+        rows = [
+            {"SOPInstanceUID": uid[2], "img_id": f"{patient:08}_{n:03}.png"}
+            for n, (uid, patient) in enumerate(zip(uids, RSNA_NIH, strict=True))
+        ]
+        write(root / "pneumonia-challenge-dataset-mappings_2018.json", json.dumps(rows).encode())
+    return root
+
+
+MDAI_LABELS = {
+    "Normal": "L_o8w",
+    "No Lung Opacity / Not Normal": "L_yd0",
+    "Lung Opacity": "L_v8n",
+}
+
+
+def _mdai(
+    uids: list[str],
+    label: str,
+    box: tuple[int, ...] | None = None,
+    *,
+    study_only: bool = False,
+) -> dict[str, object]:
+    data = None if box is None else dict(zip(("x", "y", "width", "height"), box, strict=True))
+    found: dict[str, object] = {"StudyInstanceUID": uids[0], "labelId": label, "data": data}
+    if not study_only:
+        found |= {"SeriesInstanceUID": uids[1], "SOPInstanceUID": uids[2]}
+        found |= {"height": 1024, "width": 1024, "annotationNumber": 1}
+    return found
+
+
 def chest_dicom(
     *, patient: str, age: str = "", sex: str = "", view: str = "", seed: int = 0, side: int = 1024
 ) -> bytes:
@@ -469,6 +526,16 @@ def hospital(root: Path) -> Path:
     return root
 
 
+def export(root: Path) -> Path:
+    """PATIENT/STUDY/IM000000, as a hospital writes it, and a patient with a report only."""
+    for number in range(4):
+        for image in range(3):
+            data = chest_dicom(patient=f"77{number}", seed=image, side=32)
+            write(root / f"Zqxw Doe {number}" / "ST1" / f"IM{image:06}", data)
+    write(root / "Zqxw Roe" / "report.pdf", b"%PDF")
+    return root
+
+
 def subset(root: Path) -> Path:
     """Six children or so of the chest X-rays, linked by `medprep subset`."""
     from medprep.sources import SourceOptions, list_source
@@ -482,6 +549,7 @@ def subset(root: Path) -> Path:
 
 MAKERS: Mapping[str, Callable[[Path], Path]] = {
     "rsna": rsna,
+    "rsna-mdai": rsna_mdai,
     "smdg": smdg,
     "fundus-pytorch": fundus_pytorch,
     "kermany": kermany,
@@ -499,6 +567,7 @@ MAKERS: Mapping[str, Callable[[Path], Path]] = {
     "folder": folder,
     "folder (DICOM)": hospital,
     "files": files,
+    "files (DICOM by patient)": export,
     "subset": subset,
 }
 """Maker by layout, and the variant in brackets where a layout has several."""

@@ -4,7 +4,16 @@ import json
 from collections import Counter
 
 import pytest
-from miniatures import MAKERS, RSNA_NIH, layout_of, rsna, write, write_csv
+from miniatures import (
+    MAKERS,
+    RSNA_CLASSES,
+    RSNA_NIH,
+    layout_of,
+    rsna,
+    rsna_mdai,
+    write,
+    write_csv,
+)
 from tiny_collections import write_classes, write_image
 
 from medprep.errors import UsageError
@@ -125,6 +134,59 @@ def test_rsna_refuses_a_damaged_mapping(made, list_of, content, message):
     src = made("rsna")
     (src / "pneumonia-challenge-dataset-mappings_2018.json").write_text(content)
     with pytest.raises(UsageError, match=message):
+        list_of(src)
+
+
+def test_rsna_of_mdai_takes_the_consensus_and_no_single_reader(made, list_of):
+    listing = list_of(made("rsna-mdai"))
+    labelled = [item for item in listing.items if item.class_name is not None]
+    assert Counter(item.class_name for item in labelled) == Counter(RSNA_CLASSES)
+    assert Counter(len(item.boxes) for item in labelled) == {0: 8, 1: 1, 2: 1, 3: 1, 4: 1}
+    assert {item.split for item in listing.items if item.class_name is None} == {"unlabelled"}
+    assert "3 images without a label of the group Calculated are set aside" in said(listing)
+
+
+def test_both_distributions_of_rsna_have_the_same_true_patients(tmp_path, list_of):
+    kaggle, mdai = list_of(rsna(tmp_path / "k")), list_of(rsna_mdai(tmp_path / "m"))
+    assert Counter(item.group for item in kaggle.items) == Counter(i.group for i in mdai.items)
+    alone = list_of(rsna_mdai(tmp_path / "alone", mapping=False))
+    assert {item.group for item in alone.items} == {None}
+    assert "patientId is one per image, not per patient" in said(alone)
+
+
+def edited_annotations(src, edit):
+    path = src / "pneumonia-challenge-annotations-adjudicated-kaggle_2018.json"
+    content = json.loads(path.read_bytes())
+    edit(content, content["datasets"][0]["annotations"])
+    path.write_text(json.dumps(content))
+
+
+def test_rsna_of_mdai_contradictions_are_failures_not_samples(made, list_of):
+    src = made("rsna-mdai")
+
+    def edit(content, annotations):
+        normal = next(a for a in annotations if a["labelId"] == "L_o8w")
+        annotations.append({**normal, "labelId": "L_yd0"})
+        boxed = [a for a in annotations if a["labelId"] == "L_v8n"]
+        boxed[0]["data"] = None
+        boxed[1]["data"]["x"] = "left"
+        annotations.append({**normal, "SOPInstanceUID": "1.2.3"})
+        annotations.append({**normal, "SOPInstanceUID": "../../secret"})
+
+    edited_annotations(src, edit)
+    assert sorted(failure.reason for failure in list_of(src).failures) == [
+        "a box must be four numbers",
+        "class and boxes contradict each other",
+        "no image of this UID in any folder",
+        "not a UID",
+        "two classes in the annotations",
+    ]
+
+
+def test_rsna_of_mdai_without_a_consensus_is_refused(made, list_of):
+    src = made("rsna-mdai")
+    edited_annotations(src, lambda content, _: content["labelGroups"].pop())
+    with pytest.raises(UsageError, match="no label group 'Calculated'"):
         list_of(src)
 
 

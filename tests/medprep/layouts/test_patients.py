@@ -4,7 +4,7 @@ import json
 
 import pytest
 from click.testing import CliRunner
-from miniatures import MAKERS, chest_dicom, hospital, layout_of, write
+from miniatures import MAKERS, chest_dicom, export, hospital, layout_of, write
 from tiny_collections import write_image, write_table
 
 from medprep import _core
@@ -108,7 +108,7 @@ def test_sex_and_view_are_codes_or_nothing():
     assert [view_code(v) for v in ("pa", "MLO", "Jane", "")] == ["PA", "MLO", None, None]
 
 
-PRIVATE = {"rsna", "smdg", "kermany", "ham10000", "subset"}  # the last of kermany
+PRIVATE = {"rsna", "rsna-mdai", "smdg", "kermany", "ham10000", "subset"}  # the last of kermany
 
 
 @pytest.mark.parametrize("name", MAKERS)
@@ -116,7 +116,7 @@ def test_private_mode_is_the_default_where_people_can_be_identified(name, made, 
     src = made(name)
     report, said = plan(src, tmp_path / "out", "--size", "8")
     assert report["layout"] == layout_of(name)
-    assert report["private"] is (layout_of(name) in PRIVATE or name == "folder (DICOM)")
+    assert report["private"] is (layout_of(name) in PRIVATE or "(DICOM" in name)
     assert ("--keep-paths stores relative paths instead" in said) is report["private"]
 
 
@@ -203,21 +203,11 @@ def test_folders_that_look_like_classes(patients, folders):
     assert not are_patients(patients, folders=folders)
 
 
-def export(root, patients=4):
-    """PATIENT/STUDY/IM000000, as a hospital writes it, and a folder with a report only."""
-    for number in range(patients):
-        for image in range(6):
-            data = chest_dicom(patient=f"77{number}", seed=image, side=32)
-            write(root / f"Zqxw Doe {number}" / "ST1" / f"IM{image:06}", data)
-    write(root / "Zqxw Roe" / "report.pdf", b"%PDF")
-    return root
-
-
 def test_an_export_by_patient_is_read_without_classes_and_says_why(tmp_path, list_of):
     listing = list_of(export(tmp_path / "src"))
     assert listing.layout == "files" and listing.class_names == []
     assert len({item.group for item in listing.items}) == 4
-    assert "4 folders of DICOM look like patients or studies" in listing.notes[0].text
+    assert "4 folders of DICOM that look like patients" in listing.notes[0].text
 
 
 def test_folders_of_patients_are_classes_for_those_who_say_so(tmp_path, list_of):
