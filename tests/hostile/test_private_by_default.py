@@ -264,6 +264,14 @@ def test_a_table_of_plain_pictures_says_what_is_wrong_by_name(home, run):
     assert "no label column; found path, finding" in said
 
 
+def test_folders_of_plain_pictures_that_contradict_are_named(home, run):
+    for name in ("train/a", "test/a", "masks"):
+        (home / name).mkdir(parents=True)
+        (home / name / "a.png").write_bytes(b"no picture")
+    code, said = run("plan", home)
+    assert code == 2 and "'test' is a split but 'masks' is not" in said, said
+
+
 def test_a_src_that_is_not_there_is_named(home, run):
     code, said = run("plan", home / "nothing")
     assert code == 2 and "no such file or folder" in said

@@ -151,7 +151,8 @@ def patient_layout(src: Path, layout: str) -> bool:
 
     Raises UsageError or OSError when a folder or manifest in SRC cannot be read.
     """
-    name = layout if layout != "auto" else next((name for name, _ in _recognised(src)), None)
+    known = (name for name in LAYOUTS if name not in _PLAIN and LAYOUTS[name].matches(src))
+    name = layout if layout != "auto" else next(known, None)
     return name in _OF_PATIENTS or (name == subset.NAME and subset.of_patients(src))
 
 
