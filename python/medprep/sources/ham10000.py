@@ -21,7 +21,7 @@ from medprep.sources.rows import header_of, read_records
 from medprep.types import SPLIT_ALIASES, Failure, SourceItem
 
 NAME = "ham10000"
-HAM_TABLE = "HAM10000_metadata"  # .csv on Kaggle, bare on Dataverse
+HAM_TABLE = "HAM10000_metadata"  # .csv on Kaggle, .tab or bare on Dataverse
 ONE_HOT = ("MEL", "NV", "BCC", "AK", "AKIEC", "BKL", "DF", "VASC", "SCC", "UNK")
 _HAM, _ONE_HOT, _ISIC_2020 = "HAM10000", "ISIC 2018/2019", "ISIC 2020"
 _SPLIT = re.compile(r"_(Training|Validation|Test)_", re.ASCII)
@@ -83,18 +83,23 @@ def _home(src: Path) -> str | None:
     return find_home(src, lambda folder: bool(_label_tables(folder, "")))
 
 
-def _csv_files(src: Path, home: str) -> list[str]:
-    """CSV files in the home, and in the folders of their own that ISIC 2018 packs tables into."""
+def _tables_of(src: Path, home: str) -> list[str]:
+    """Tables in the home, and in the folders of their own that ISIC 2018 packs tables into."""
     own = [name for name in subfolders(src / home) if _TABLE_FOLDER.search(name)]
     folders = [home, *(join(home, name) for name in own)]
-    found = [join(folder, name) for folder in folders for name in files_in(src / folder, ".csv")]
+    found = [
+        join(folder, name)
+        for folder in folders
+        for suffix in (".csv", ".tab")
+        for name in files_in(src / folder, suffix)
+    ]
     bare = join(home, HAM_TABLE)
     return [*found, bare] if (src / bare).is_file() else found
 
 
 def _label_tables(src: Path, home: str) -> list[_Table]:
     found = []
-    for path in _csv_files(src, home):
+    for path in _tables_of(src, home):
         kind = _kind(path, set(header_of(src / path)))
         split = _SPLIT.search(Path(path).name)
         if kind is not None:
@@ -148,7 +153,7 @@ _READERS = {_HAM: _ham_row, _ONE_HOT: _one_hot_row, _ISIC_2020: _isic_2020_row}
 
 def _read_metadata(src: Path, home: str, rows: Mapping[str, _Row]) -> None:
     """Lesion, sex and age from the tables beside the one-hot ground truth."""
-    for path in _csv_files(src, home):
+    for path in _tables_of(src, home):
         header = set(header_of(src / path))
         if "image" not in header or not header & {"lesion_id", "sex", "age_approx"}:
             continue

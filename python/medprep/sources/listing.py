@@ -27,7 +27,20 @@ _OTHER_IMAGES = frozenset(
 )
 IMAGE_SUFFIXES = DECODED_SUFFIXES | _OTHER_IMAGES
 OTHER_SUFFIXES = frozenset(
-    {".csv", ".tsv", ".txt", ".json", ".jsonl", ".xml", ".html", ".htm", ".yaml", ".yml", ".md"}
+    {
+        ".csv",
+        ".tsv",
+        ".tab",
+        ".txt",
+        ".json",
+        ".jsonl",
+        ".xml",
+        ".html",
+        ".htm",
+        ".yaml",
+        ".yml",
+        ".md",
+    }
     | {".pdf", ".zip", ".gz", ".tar", ".7z", ".npy", ".npz", ".parquet", ".xls", ".xlsx", ".doc"}
     | {".docx", ".nii", ".mha", ".h5", ".hdf5", ".mat", ".mp4", ".avi", ".py", ".ipynb"}
 )

@@ -11,7 +11,7 @@ from typing import Any
 
 from medprep.errors import UsageError
 
-TEXT_SUFFIXES = (".csv", ".tsv")
+TEXT_SUFFIXES = (".csv", ".tsv", ".tab")  # Dataverse gives tables as .tab
 PARQUET_SUFFIX = ".parquet"
 TABLE_SUFFIXES = (*TEXT_SUFFIXES, PARQUET_SUFFIX)
 _MAX_FIELD = 2**16  # characters; a longer one is a stray quote, not a path, label or caption
