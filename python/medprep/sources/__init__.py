@@ -105,6 +105,8 @@ def list_source(src: Path, *, layout: str = "auto", options: SourceOptions) -> L
         listing = _list_as(name, src, options)
     if layout == "auto":
         listing.notes[:0] = _notes(found, listing)
+        if listing.layout == folder.NAME and (advice := kermany.advice(listing)) is not None:
+            listing.note(advice)
     if not listing.items and not listing.failures:
         suffixes = ", ".join(sorted(DECODED_SUFFIXES)[:6])
         raise NoInputError(f"{src}: no images found (looked for {suffixes}, ...)")

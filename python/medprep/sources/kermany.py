@@ -7,6 +7,7 @@ copy is read. The names tell who is shown, and the set's own split separates som
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -32,9 +33,16 @@ def matches(src: Path) -> str | None:
     if home is None:
         return None
     below = join(home, _split_folders(src / home)[0])
-    names = [Path(file.path).name for file in islice(walk_images(src, below=below), _LOOKED_AT)]
-    known = sum(child_of(name) is not None for name in names)
-    return "train|val|test/NORMAL|PNEUMONIA" if names and 2 * known > len(names) else None
+    names = [file.path for file in islice(walk_images(src, below=below), _LOOKED_AT)]
+    return "train|val|test/NORMAL|PNEUMONIA" if _name_children(names) else None
+
+
+def advice(listing: Listing) -> str | None:
+    """What to say of folders NORMAL and PNEUMONIA without splits, whose names tell children."""
+    classes = {str(name).upper() for name in listing.class_names}
+    if classes != set(CLASSES) or not _name_children([i.path for i in listing.items[:_LOOKED_AT]]):
+        return None
+    return f"file names tell which child is shown: --layout {NAME} keeps each child in one split"
 
 
 def list_source(src: Path, options: SourceOptions) -> Listing:
@@ -66,12 +74,19 @@ def child_of(file_name: str) -> str | None:
     return found[1].lower() if found else None
 
 
+def _name_children(paths: Sequence[str]) -> bool:
+    return 2 * sum(child_of(path) is not None for path in paths) > len(paths)
+
+
 def _split_folders(folder: Path) -> list[str]:
     """Folders called train, val or test that hold both classes; [] when there are none."""
     if not folder.is_dir():
         return []
-    tops = [name for name in ("train", "val", "valid", "test") if (folder / name).is_dir()]
-    return [top for top in tops if all((folder / top / name).is_dir() for name in CLASSES)]
+    tops = [
+        next((n for n in (name, name.capitalize(), name.upper()) if (folder / n).is_dir()), None)
+        for name in ("train", "val", "valid", "test")
+    ]
+    return [top for top in tops if top is not None and _class_folders(folder / top)]
 
 
 def _class_folders(folder: Path) -> list[str]:
@@ -90,7 +105,7 @@ def _list_class(listing: Listing, folder: str, split: str, options: SourceOption
             SourceItem(
                 path=file.path,
                 class_name=options.label(class_name),
-                split=SPLIT_ALIASES[split] if split else None,
+                split=SPLIT_ALIASES[split.lower()] if split else None,
                 group=child_of(file.path) if options.groups else None,
             )
         )

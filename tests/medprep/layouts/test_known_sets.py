@@ -269,7 +269,22 @@ def test_kermany_names_without_splits_are_read_when_asked(tmp_path, list_of):
         write_image(tmp_path / "pneumonia" / f"person3_virus_{at}.jpeg", at)
         write_image(tmp_path / "normal" / f"IM-000{at}-0001.jpeg", 9 + at)
     assert list_of(tmp_path).layout == "folder"
+    assert "--layout kermany keeps each child in one split" in said(list_of(tmp_path))
     assert len({i.group for i in list_of(tmp_path, "kermany").items}) == 4
+
+
+def test_kermany_is_recognised_by_names_in_capitals(tmp_path, list_of):
+    for split in ("Train", "TEST"):
+        write_image(tmp_path / split / "Pneumonia" / "person3_virus_15.jpeg", 1)
+        write_image(tmp_path / split / "Normal" / "IM-0001-0001.jpeg", 2)
+    listing = list_of(tmp_path)
+    assert (listing.layout, listing.class_names) == ("kermany", ["NORMAL", "PNEUMONIA"])
+    assert Counter(item.split for item in listing.items) == {"train": 2, "test": 2}
+
+
+def test_other_class_folders_get_no_advice_on_children(tmp_path, list_of):
+    write_classes(tmp_path, {"normal": 2, "pneumonia": 2})
+    assert "kermany" not in said(list_of(tmp_path))
 
 
 # -- skin ----------
@@ -281,6 +296,16 @@ def test_ham10000_takes_each_image_once_with_its_lesion(made, list_of):
     assert groups(listing)["ISIC_0027419.jpg"] == groups(listing)["ISIC_0025030.jpg"]
     assert "left out 10 second copies of images" in said(listing)
     assert "left out 1 images that no row names" in said(listing)
+
+
+def test_ham10000_of_dataverse_has_its_table_with_tabs(made, list_of):
+    src = made("ham10000")
+    table = src / "HAM10000_metadata.csv"
+    lines = [f'"{line}"'.replace(",", '"\t"') for line in table.read_text().splitlines()]
+    (src / "HAM10000_metadata.tab").write_text("\n".join(lines))
+    with_commas = list_of(src).items
+    table.unlink()
+    assert list_of(src).items == with_commas and len(with_commas) == 10
 
 
 def test_isic_2019_reads_one_hot_rows_and_downsampled_names(made, list_of):
