@@ -245,3 +245,44 @@ def test_images_of_kinds_that_are_not_decoded_are_listed_and_others_are_not(tmp_
         (tmp_path / name).write_text("no image")
     found = [item.path for item in listing_of(tmp_path, "files").items]
     assert found == ["a.j2k", "b.PSD", "c.pgm", "d.heic", "e.png"]
+
+
+# -- what lies beside and is not read -------------------------------------------------------------
+
+
+def notes_of(listing):
+    return "\n".join(note.line(private=False) for note in listing.notes)
+
+
+@pytest.mark.parametrize("folder", ["", "data/"])
+def test_a_table_that_is_not_read_is_told_of(tmp_path, folder):
+    write_image(tmp_path / f"{folder}images" / "7.png", 1)
+    write_table(tmp_path / f"{folder}train.csv", [("7", "sick")], ("id_code", "diagnosis"))
+    said = notes_of(listing_of(tmp_path))
+    assert "1 tables beside the images are not read" in said and "first 'train.csv'" in said
+
+
+def test_a_table_that_is_read_is_not_told_of(two_classes):
+    write_table(two_classes / "t.csv", [("normal/normal_000.jpg", "x", "")])
+    listing = listing_of(two_classes)
+    assert listing.layout == "table" and "not read" not in notes_of(listing)
+
+
+def test_archives_still_packed_are_told_of_when_images_are_missing(tmp_path):
+    (tmp_path / "pmc_oa.jsonl").write_text('{"image": "PMC1_F1.jpg", "caption": "A lung"}\n')
+    (tmp_path / "images.zip").write_bytes(b"PK")
+    assert "1 images are missing and 1 archives are packed" in notes_of(listing_of(tmp_path))
+
+
+def test_a_folder_of_archives_says_to_unpack_them(tmp_path):
+    (tmp_path / "archive.zip").write_bytes(b"PK")
+    with pytest.raises(NoInputError, match=r"no images found .*; unpack the 1 archives in it"):
+        listing_of(tmp_path)
+
+
+def test_a_folder_called_unlabelled_is_a_class_with_a_word_of_advice(tmp_path):
+    write_classes(tmp_path, {"a": 1, "Unlabelled": 1})
+    listing = listing_of(tmp_path)
+    assert listing.class_names == ["Unlabelled", "a"]
+    assert "--unlabelled Unlabelled stores them without a label" in notes_of(listing)
+    assert "stores them without" not in notes_of(listing_of(tmp_path, unlabelled="Unlabelled"))

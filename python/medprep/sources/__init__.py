@@ -33,6 +33,7 @@ from medprep.sources import (
 from medprep.sources.listing import DECODED_SUFFIXES, Listing, Note
 from medprep.sources.options import ReadHeaders, SourceOptions
 from medprep.sources.patient_folders import are_patients, class_level_folder
+from medprep.sources.unread import note_packed_archives, note_unread_tables, packed_archives
 
 __all__ = [
     "LAYOUTS",
@@ -107,9 +108,15 @@ def list_source(src: Path, *, layout: str = "auto", options: SourceOptions) -> L
         listing.notes[:0] = _notes(found, listing)
         if listing.layout == folder.NAME and (advice := kermany.advice(listing)) is not None:
             listing.note(advice)
+        if listing.layout in _PLAIN:
+            note_unread_tables(listing, src)
+        note_packed_archives(listing, src)
     if not listing.items and not listing.failures:
         suffixes = ", ".join(sorted(DECODED_SUFFIXES)[:6])
-        raise NoInputError(f"{src}: no images found (looked for {suffixes}, ...)")
+        packed = (
+            f"unpack the {count} archives in it" if (count := len(packed_archives(src))) else None
+        )
+        raise NoInputError(f"{src}: no images found (looked for {suffixes}, ...)", hint=packed)
     return listing
 
 

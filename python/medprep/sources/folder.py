@@ -22,6 +22,8 @@ from medprep.types import SPLIT_ALIASES, SourceItem
 NAME = "folder"
 _NOT_CLASSES = frozenset({"images", "image", "imgs", "img", "data", "photos", "pictures"})
 
+_WITHOUT_LABEL = frozenset({"unlabelled", "unlabeled"})
+
 
 @dataclass(frozen=True, slots=True)
 class _ClassFolder:
@@ -59,6 +61,7 @@ def list_source(src: Path, options: SourceOptions) -> Listing:
         _list_class(listing, folder, options.unlabelled)
     listing.items.sort(key=lambda item: item.path)
     _note_stray_images(listing, src, folders)
+    _note_unlabelled(listing)
     return listing
 
 
@@ -107,6 +110,16 @@ def _list_class(listing: Listing, folder: _ClassFolder, unlabelled: str | None) 
         if file.failure is None
     ]
     listing.failures += [file.failure for file in found if file.failure is not None]
+
+
+def _note_unlabelled(listing: Listing) -> None:
+    """A folder of images without labels is a class like any other, unless the user says so."""
+    for name in listing.class_names:
+        if name.lower() in _WITHOUT_LABEL:
+            listing.note(
+                f"images of the folder {name} count as a class of that name; --unlabelled {name} "
+                "stores them without a label"
+            )
 
 
 def _note_stray_images(listing: Listing, src: Path, folders: list[_ClassFolder]) -> None:
