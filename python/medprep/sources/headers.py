@@ -17,6 +17,14 @@ from medprep.sources.options import SourceOptions
 from medprep.sources.patient_folders import class_level_folder
 from medprep.types import SourceItem
 
+_NOT_BUILT_IN = {  # transfer syntaxes 1.2.840.10008.1.2.4.N by N; the core refuses each by its name
+    **dict.fromkeys(("80", "81"), "JPEG-LS"),
+    **dict.fromkeys(("90", "91", "92", "93"), "JPEG 2000"),
+    **dict.fromkeys(("201", "202", "203"), "HTJ2K"),
+    **dict.fromkeys(("110", "111", "112"), "JPEG XL"),
+    **dict.fromkeys(("100", "101", "102", "103", "107", "108"), "video"),
+}
+_PACKED = "1.2.840.10008.1.2.4."
 _AT_ONCE = 16384  # files; bounds what a large set keeps in memory
 
 
@@ -29,7 +37,7 @@ def add_headers(listing: Listing, options: SourceOptions) -> None:
     listing.patients |= any(is_dicom_name(listing.items[at].path) for at in places)
     if options.read_headers is None or options.paths_only:
         return
-    counts: Counter[str] = Counter()
+    counts: Counter[str | None] = Counter()
     for start in range(0, len(places), _AT_ONCE):
         chunk = places[start : start + _AT_ONCE]
         paths = [listing.items[at].path for at in chunk]
@@ -41,10 +49,17 @@ def add_headers(listing: Listing, options: SourceOptions) -> None:
             else:
                 listing.patients = True
                 counts["imageless"] += header.get("has_pixels") is False
+                counts[_refused_kind(header)] += 1
                 listing.items[at] = _with_header(
                     listing, listing.items[at], header, options, counts
                 )
     _note_counts(listing, counts)
+
+
+def _refused_kind(header: Mapping[str, Any]) -> str | None:
+    """The name of a kind of compression that is not built in; None for all others."""
+    syntax = str(header.get("transfer_syntax") or "")
+    return _NOT_BUILT_IN.get(syntax.removeprefix(_PACKED)) if syntax.startswith(_PACKED) else None
 
 
 def _with_header(
@@ -52,7 +67,7 @@ def _with_header(
     item: SourceItem,
     header: Mapping[str, Any],
     options: SourceOptions,
-    counts: Counter[str],
+    counts: Counter[str | None],
 ) -> SourceItem:
     patient = str(header.get("patient_id") or "").strip()
     if (top := class_level_folder(item.path)) is not None:
@@ -90,7 +105,7 @@ def _spacing(value: Any) -> tuple[float | None, float | None]:  # noqa: ANN401 (
     return (row, column) if 0 < row < 1e4 and 0 < column < 1e4 else (None, None)
 
 
-def _note_counts(listing: Listing, counts: Counter[str]) -> None:
+def _note_counts(listing: Listing, counts: Counter[str | None]) -> None:
     if counts["grouped"]:
         patients = len({item.group for item in listing.items if item.group is not None})
         listing.note(f"{patients} patients by the PatientID of DICOM headers; each in one split")
@@ -103,6 +118,10 @@ def _note_counts(listing: Listing, counts: Counter[str]) -> None:
             f"{counts['stacks']} DICOM files say they have several frames, {counts['frames']} in "
             "all; --frames all makes a sample of each, otherwise one is taken"
         )
+    refused = {kind: counts[kind] for kind in sorted(set(_NOT_BUILT_IN.values())) if counts[kind]}
+    if refused:
+        kinds = ", ".join(f"{count} {kind}" for kind, count in refused.items())
+        listing.note(f"DICOM files of kinds that are not built in, which will fail: {kinds}")
     if counts["imageless"]:
         listing.note(f"{counts['imageless']} DICOM files hold no image (reports): they will fail")
     if counts["unreadable"]:

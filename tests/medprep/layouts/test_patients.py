@@ -85,6 +85,21 @@ def test_dicom_files_without_an_image_are_counted():
     }
 
 
+def test_dicom_of_kinds_that_are_not_built_in_is_counted_by_name():
+    items = [SourceItem(path=f"{number}.dcm") for number in range(4)]
+    ends = iter(("4.90", "4.91", "4.80", "4.70"))
+    listing = Listing(layout="files", root=None, items=items)
+
+    def read(root, paths):
+        return [
+            {"transfer_syntax": f"1.2.840.10008.1.2.{end}", "error": None}
+            for _, end in zip(paths, ends, strict=True)
+        ]
+
+    add_headers(listing, SourceOptions(read_headers=read))
+    assert "which will fail: 2 JPEG 2000, 1 JPEG-LS" in "\n".join(n.text for n in listing.notes)
+
+
 def test_an_unreadable_header_leaves_the_item_to_the_decoder():
     listing = Listing(layout="files", root=None, items=[SourceItem(path="a.dcm")])
     add_headers(listing, SourceOptions(read_headers=lambda root, paths: [{"error": "torn"}]))
