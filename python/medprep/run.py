@@ -7,7 +7,7 @@ import json
 import platform
 import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -320,7 +320,7 @@ def _run_missing(
         for shard in missing
         for sample in read_samples(out, shard, private=plan.private)
     )
-    with readable_root(src, out, plan.layout, paths) as root:
+    with _readable_root(src, out, plan, paths) as root:
         job = Job(
             root=str(root),
             out=str(out.resolve()),
@@ -337,6 +337,19 @@ def _run_missing(
             stop=stop or _core.StopFlag(),
             progress=progress(total) if progress is not None else _say_nothing,
         )
+
+
+@contextlib.contextmanager
+def _readable_root(src: Path, out: Path, plan: Plan, paths: Iterable[str]) -> Iterator[Path]:
+    """`readable_root`; in private mode what is wrong with an array file does not name it."""
+    with contextlib.ExitStack() as stack:
+        try:
+            root = stack.enter_context(readable_root(src, out, plan.layout, paths))
+        except UsageError as error:
+            if not plan.private:
+                raise
+            raise privacy.without_names(error, src, listing=True) from None
+        yield root
 
 
 def _finish(

@@ -245,6 +245,18 @@ def test_a_part_whose_whole_is_gone_does_not_name_it(home, tmp_path, capfd):
         assert not hits(said.err + said.out), said
 
 
+def test_an_array_file_that_turns_out_damaged_is_not_named(home, run):
+    images = np.random.default_rng(1).integers(0, 256, (8, 28, 28), dtype=np.uint8)
+    file = home / f"{canaries.NAME}.npz"
+    np.savez(file, train_images=images, train_labels=np.arange(8) % 2)
+    data = bytearray(file.read_bytes())
+    data[3000] ^= 0xFF  # inside the pixels: only their checksum tells
+    file.write_bytes(data)
+    code, said = run("shard", home, "--private")
+    assert code == 2 and "SRC cannot be listed as asked" in said, said
+    assert not hits(said), said
+
+
 # -- and who may see the names, sees them ---------------------------------------------------------
 
 
