@@ -14,7 +14,7 @@ from medprep.types import SPLIT_ALIASES
 _FEW = 3  # folders; of fewer, one patient each proves nothing
 _SHORTEST_ID = 4  # characters; a shorter PatientID stands in other names by chance
 # DICOM writes persons as Family^Given; the others are UIDs, dates and record numbers.
-_PERSONAL = re.compile(r".*\^.*|\d+(?:\.\d+){3,}|\d{5,}", re.ASCII | re.DOTALL)
+_PERSONAL = re.compile(r"\^|\d{6}|^\d{5}$|^\d+(?:\.\d+){3,}$", re.ASCII)
 
 
 def class_level_folder(path: str) -> str | None:
@@ -30,7 +30,7 @@ def are_patients(patients: Mapping[str, Set[str]], *, folders: int) -> bool:
 
     patients: the PatientIDs below each folder that holds DICOM. folders: how many there are, with
     those of other images. So it is when a folder is named as DICOM names people and studies, or by
-    the one PatientID in it; when there is one folder only, which is no classification; and when
+    a PatientID in it; when there is one folder only, which is no classification; and when
     nearly each of three or more shows a single patient, and not all of them the same two.
     """
     if not patients:
@@ -43,7 +43,7 @@ def are_patients(patients: Mapping[str, Set[str]], *, folders: int) -> bool:
 
 
 def _is_personal(name: str, ids: Set[str]) -> bool:
-    if _PERSONAL.fullmatch(name):
-        return True
-    told = next(iter(ids)) if len(ids) == 1 else ""
-    return len(told) >= _SHORTEST_ID and told.casefold() in name.casefold()
+    folded = name.casefold()
+    return _PERSONAL.search(name) is not None or any(
+        len(told) >= _SHORTEST_ID and told.casefold() in folded for told in ids
+    )

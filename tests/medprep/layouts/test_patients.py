@@ -195,7 +195,8 @@ def test_headers_read_by_the_core_say_what_the_miniature_wrote(name, made, list_
         ({"DOE^JANE": {"A"}, "ROE^JOHN": {"B"}}, 2),
         ({"1.2.840.113619.2.5": set(), "1.2.840.113619.2.6": set()}, 2),
         ({"20190412": {"A", "B"}, "20190413": {"A"}}, 2),
-        ({"Jane PID-0042": {"PID-0042"}, "John": {"B"}}, 2),
+        ({"Jane PID-0042": {"PID-0042", "A"}, "John": {"B"}}, 2),
+        ({"MRN 00123456 CT": {"A", "B"}, "others": {"C", "D"}}, 2),
         ({"export": {"A", "B"}}, 1),  # a lone folder is no classification
     ],
 )
@@ -208,6 +209,7 @@ def test_folders_that_look_like_patients(patients, folders):
     [
         ({}, 2),
         ({"normal": {"A"}, "sick": {"B"}}, 2),
+        ({"BI-RADS 4": {"1001", "1002"}, "2019 cohort": {"1003", "1004"}}, 2),
         ({"normal": {"A"}, "sick": {"A"}, "dead": {"A"}}, 3),  # all of one made-up patient
         ({"a": {"A"}, "b": {"B"}, "c": {"C", "D"}, "d": {"E", "F"}}, 4),
         ({"a": {"A"}, "b": {"B"}, "c": {"C"}}, 8),  # pictures in five more
