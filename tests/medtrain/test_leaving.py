@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -27,7 +30,7 @@ def leave_after(body: str, *, before: str = "") -> subprocess.CompletedProcess[s
         [sys.executable, "-c", f"{program}leave_after(command)"],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=250,
         check=False,
     )
 
@@ -61,12 +64,68 @@ def test_output_exit_handlers_and_threads_are_not_cut_off():
     assert (done.returncode, done.stdout) == (0, "command\nthread\nhandler\n")
 
 
-def test_idle_threads_of_an_executor_are_not_waited_for():
-    before = "from concurrent.futures import ThreadPoolExecutor\npool = ThreadPoolExecutor(1)"
-    done = leave_after("print(pool.submit(abs, -3).result())", before=before)
-    assert (done.returncode, done.stdout) == (0, "3\n")
-
-
-def test_what_is_no_exit_is_raised():
+def test_a_bug_is_shown_with_its_traceback():
     done = leave_after("raise ValueError('a bug')")
     assert done.returncode == 1 and "ValueError: a bug" in done.stderr
+
+
+def test_idle_threads_of_a_pool_are_told_to_end():
+    before = "from concurrent.futures import ThreadPoolExecutor\npool = ThreadPoolExecutor()\n"
+    done = leave_after("print(pool.submit(str, 5).result())", before=before)
+    assert (done.returncode, done.stdout) == (0, "5\n")
+
+
+def test_ctrl_c_while_threads_are_waited_for_ends_the_wait():
+    before = (
+        "import os, signal, threading, time\n"
+        "threading.Thread(target=time.sleep, args=(600,)).start()\n"
+        "threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()\n"
+    )
+    done = leave_after("return", before=before)
+    assert (done.returncode, done.stderr) == (130, "")
+
+
+def test_ctrl_c_before_a_command_has_begun_leaves_no_traceback():
+    done = leave_after("raise KeyboardInterrupt")
+    assert (done.returncode, done.stderr) == (130, "")
+
+
+def test_streams_that_the_caller_has_closed_are_no_failure():
+    done = leave_after("raise SystemExit(3)", before="import sys\nsys.stdout = sys.stderr = None\n")
+    assert done.returncode == 3
+
+
+def medtrain(*words: str, stdout: IO[bytes] | int) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [sys.executable, "-m", "medtrain", *words],
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        timeout=250,
+        check=False,
+        env={"PYTHONPATH": ":".join(p for p in sys.path if p)},
+    )
+
+
+REFUSED = ("scale", "--data", "nothing", "--procs", "none", "--json")
+
+
+@pytest.mark.parametrize(("words", "code"), [(("--help",), 141), (REFUSED, 2)], ids=str)
+def test_a_reader_that_has_left_leaves_no_traceback(words, code):
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        done = medtrain(*words, stdout=writer)
+    finally:
+        os.close(writer)
+    assert done.returncode == code
+    assert len(done.stderr.splitlines()) == (1 if words == REFUSED else 0)
+
+
+@pytest.mark.parametrize(("words", "code"), [(("--help",), 74), (REFUSED, 2)], ids=str)
+def test_output_to_a_full_disk_leaves_one_line(words, code):
+    with Path("/dev/full").open("wb") as full:
+        done = medtrain(*words, stdout=full)
+    assert done.returncode == code
+    (line,) = done.stderr.decode().splitlines()
+    assert line.startswith("medtrain: error: ")
+    assert ("No space left on device" in line) == (words != REFUSED)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import sys
+from contextlib import suppress
 from typing import Any, NoReturn
 
 import click
@@ -25,11 +27,17 @@ Example:
 
 Train, evaluate and use models from medprep's shards.
 """
+_EXIT_CODES = """\
+Exit codes: 0 done; 2 wrong use; 3 done, some images could not be read; 4 verification failed;
+74 storage trouble; 75 stopped safely, run again to go on; 128 + N ended by signal N (130 Ctrl-C,
+137 killed, 141 nobody reads the output any more, 143 SIGTERM); 1 anything else.
+"""
 
 
 # What the extra `train` brings; every verb but `report` and `--help` needs it.
 _TRAIN_EXTRA = {"torch", "torchvision", "timm", "safetensors"}
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EIO}
+_BROKEN_PIPE = 128 + signal.SIGPIPE
 
 
 class _Medtrain(click.Group):
@@ -53,15 +61,12 @@ class _Medtrain(click.Group):
             fail(one_line(error), error.exit_code)
         except (click.Abort, KeyboardInterrupt):
             sys.exit(130)
-        except BrokenPipeError:
-            # Whoever read our output has left; there is nobody to tell.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            sys.exit(1)
+        except SystemExit as end:
+            # click exits by itself, with 1, where whoever read our output has left; and only there.
+            sys.exit(_BROKEN_PIPE if end.code == 1 else end.code)
         except OSError as error:
             if error.filename is None and error.errno not in _FULL:
                 raise  # no file's fault: a network error, say
-            # stdout may be what is full; closing it at exit must not fail again.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
             where = f"{error.filename}: " if error.filename else ""
             fail(f"{where}{error.strerror}", StorageError.exit_code)
         sys.exit(code if isinstance(code, int) else 0)
@@ -70,6 +75,7 @@ class _Medtrain(click.Group):
 @click.group(
     cls=_Medtrain,
     help=_HELP,
+    epilog=_EXIT_CODES,
     commands=[serial, ddp, fsdp, pipeline, evaluate, predict, report, scale, selftest],
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
@@ -89,8 +95,10 @@ def fail(message: str, code: int) -> NoReturn:
     """One line on stderr, then the exit code; other ranks than the first say who they are."""
     rank = os.environ.get("RANK", "0")
     who = "medtrain" if rank == "0" else f"medtrain [rank {rank}]"
-    click.echo(f"{who}: error: {message}", err=True)
+    with suppress(OSError):  # a stream that cannot be written changes neither code nor the other
+        click.echo(f"{who}: error: {message}", err=True)
     # Of several processes one speaks: rank 0 under torchrun, the launcher of our own workers.
     if rank == "0" and "--json" in sys.argv[1:] and "MEDTRAIN_PARENT" not in os.environ:
-        print_error(message, code)
+        with suppress(OSError):
+            print_error(message, code)
     sys.exit(code)
