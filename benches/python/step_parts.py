@@ -78,27 +78,47 @@ def _timed(
 
 
 @contextmanager
-def _last_epoch(spent: dict[str, float], clock: Clock) -> Iterator[dict[str, float]]:
-    """What was spent between an epoch's first and last step; of several epochs the last."""
+def epochs_told(
+    began: Callable[[int, float], None], ended: Callable[[int, float], None]
+) -> Iterator[None]:
+    """Calls before the first step of every epoch and after its last, before it is evaluated.
+
+    With the epoch's number, from 0, and the seconds waited for data since the start.
+    """
     from medtrain.journal import Journal
+    from medtrain.progress import Progress
 
     begin_epoch, end_training = Journal.begin_epoch, Journal.end_training
+
+    def begin(self: Journal, at: Progress, wait_s: float) -> None:
+        began(at.epoch, wait_s)
+        begin_epoch(self, at, wait_s)
+
+    def end(self: Journal, at: Progress, wait_s: float) -> None:
+        end_training(self, at, wait_s)
+        ended(at.epoch, wait_s)
+
+    Journal.begin_epoch, Journal.end_training = begin, end
+    try:
+        yield
+    finally:
+        Journal.begin_epoch, Journal.end_training = begin_epoch, end_training
+
+
+@contextmanager
+def _last_epoch(spent: dict[str, float], clock: Clock) -> Iterator[dict[str, float]]:
+    """What was spent on an epoch's training; of several epochs the last."""
     held: dict[str, float] = defaultdict(float)
     marks = [0.0, 0.0]
 
-    def began(self: Journal, at: object, wait_s: float) -> None:
-        begin_epoch(self, at, wait_s)
+    def began(_: int, wait_s: float) -> None:
         spent.clear()
         marks[:] = [clock(), wait_s]
 
-    def ended(self: Journal, at: object, wait_s: float) -> None:
+    def ended(_: int, wait_s: float) -> None:
         whole = clock() - marks[0]
         held.clear()
         held.update(spent, whole=whole, waiting=wait_s - marks[1])
-        end_training(self, at, wait_s)
 
-    Journal.begin_epoch, Journal.end_training = began, ended
-    try:
+    with epochs_told(began, ended):
         yield held
-    finally:
-        Journal.begin_epoch, Journal.end_training = begin_epoch, end_training

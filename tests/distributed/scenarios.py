@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from unittest import mock
 
@@ -43,8 +44,20 @@ SCENARIOS = {
     "frozen": ({"model.norm": "frozen"}, TWO, {}),
     "accumulate": ({"train.accumulate": 3}, EVERY, {}),
     "unweighted": ({"train.class_weights": "none"}, (SERIAL, DDP2, PIPELINE2), {}),
-    "adamw": ({"optim.name": "adamw", "optim.learning_rate": 1e-3}, TWO, {}),
+    "adamw": ({"optim.name": "adamw", "optim.learning_rate": 1e-3}, (*TWO, DDP3), {}),
     "batch": (
+        SUB_BATCHES,
+        TWO,
+        {SERIAL: SERIAL_SUB_BATCHES, PIPELINE2: {"pipeline.micro_batches": 2}},
+    ),
+    # The same on three processes, of which one has no samples in the last batch.
+    "batch3": (
+        SUB_BATCHES,
+        (SERIAL, DDP3),
+        {SERIAL: {"data.batch_size": 2, "train.accumulate": 3}},
+    ),
+    # As "batch"; one sample, which one data rank has, makes loss, gradients and statistics NaN.
+    "poisoned": (
         SUB_BATCHES,
         TWO,
         {SERIAL: SERIAL_SUB_BATCHES, PIPELINE2: {"pipeline.micro_batches": 2}},
@@ -81,6 +94,7 @@ SCENARIOS = {
     "evaluate": ({}, EVERY, {}),
 }
 RESUMED = {"evaluate": "group-serial-1"}
+POISON_ROW = 17  # beyond the rows of the other splits
 
 
 def job_of(name: str, run: tuple[str, int], folder: Path, **changes):
@@ -118,11 +132,25 @@ def work(rank: int, world_size: int, folder: Path) -> None:
                 if size == world_size:
                     meeting = f"file://{folder}/meet-{name}-{strategy}-{size}"
                     job = job_of(name, (strategy, size), folder)
-                    run.train(job, world, StopFlag(), init_method=meeting)
+                    with poison() if name == "poisoned" else nullcontext():
+                        run.train(job, world, StopFlag(), init_method=meeting)
     if world_size > 1:
         import world_checks
 
         world_checks.run(world, folder)
+
+
+def poison():
+    """Makes the images of every batch with POISON_ROW undefined."""
+    from medtrain.data import Inputs
+
+    whole = Inputs.__call__
+
+    def spoilt(self, batch):
+        images = whole(self, batch)
+        return images * float("nan") if POISON_ROW in batch.index.tolist() else images
+
+    return mock.patch.object(Inputs, "__call__", spoilt)
 
 
 def train_on(checkpoint: Path, folder: Path, out: Path) -> None:

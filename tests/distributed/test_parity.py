@@ -72,7 +72,7 @@ def pairs(*names):
 
 @pytest.mark.parametrize(
     ("name", "run"),
-    pairs("group", "frozen", "accumulate", "unweighted", "batch", "averaged"),
+    pairs("group", "frozen", "accumulate", "unweighted", "batch", "batch3", "averaged"),
     ids=str,
 )
 def test_every_strategy_trains_the_serial_weights(runs, name, run):
@@ -80,6 +80,20 @@ def test_every_strategy_trains_the_serial_weights(runs, name, run):
     assert largest_difference(trained(serial), trained(spread)) < WEIGHTS
     steps = [state(runs, name, r)["progress"]["step"] for r in (SERIAL, run)]
     assert steps[0] == steps[1] >= 4
+
+
+@pytest.mark.parametrize(("name", "run"), pairs("poisoned"), ids=str)
+def test_a_nan_on_one_rank_leaves_the_step_out_on_all_of_them(runs, name, run):
+    """One step of each epoch; what is trained in the others is the same, statistics included."""
+    serial, spread = (events(runs, name, r, "bad_step") for r in (SERIAL, run))
+    assert [e["step"] for e in spread] == [e["step"] for e in serial] and len(serial) == 2
+    assert events(runs, name, run, "epoch")[-1]["train"]["bad_steps"] == 2
+    lists = [(path_of(runs, name, r) / "bad_batches.jsonl").read_text() for r in (SERIAL, run)]
+    one, other = ([json.loads(line)["ids"] for line in text.splitlines()] for text in lists)
+    assert other == one and all(f"train/{scenarios.POISON_ROW}.png" in ids for ids in one)
+    tensors = weights(runs, name, run)
+    assert largest_difference(trained(weights(runs, name, SERIAL)), trained(tensors)) < WEIGHTS
+    assert all(bool(tensor.isfinite().all()) for tensor in tensors.values())
 
 
 def test_training_moved_the_weights_far_beyond_the_tolerance(runs):
