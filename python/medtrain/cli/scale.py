@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from medtrain.errors import MedprepError, StorageError, UsageError
 
 if TYPE_CHECKING:
     from medtrain.config import Config
-    from medtrain.scaling.measure import Workload
+    from medtrain.scaling import Grid, Measurement, StudyOptions
 
 _EXAMPLE = """\
 medtrain scale --data shards/ --recipe glaucoma --strategies serial,ddp --procs 1,2 --out study/"""
@@ -84,85 +85,94 @@ scale.md, scale.csv, scale.json, measurements.jsonl and plots/*.svg to --out.
 @common
 def scale(**options: Any) -> int:  # noqa: ANN401 (click's parsed options)
     """Run the study."""
-    return _scale(**options)
-
-
-def _scale(
-    *,
-    data: Path,
-    recipe: str | None,
-    config_file: Path | None,
-    sets: tuple[str, ...],
-    strategies: tuple[str, ...],
-    procs: tuple[int, ...] | None,
-    gpus: tuple[int, ...] | None,
-    threads: tuple[int, ...],
-    precisions: tuple[str, ...],
-    batch_sizes: tuple[int, ...],
-    scaling: tuple[str, ...],
-    steps: int,
-    warmup: int,
-    repeats: int,
-    out: Path,
-    as_json: bool,
-    verbose: int,
-    quiet: int,
-) -> int:
     import json
 
-    from medtrain.child import signals_end_this
     from medtrain.cli.devices import require_gpus
     from medtrain.config import resolve
-    from medtrain.scaling import Grid, StudyOptions, run_study
-    from medtrain.scaling.measure import Workload
     from medtrain.scaling.session import write_files
 
-    config = resolve(recipe, file=config_file, sets=sets)  # wrong words are refused at once
+    # Wrong words, and batches that cannot be shared, are refused before torch is loaded.
+    config = resolve(options["recipe"], file=options["config_file"], sets=options["sets"])
+    study = _study(options)
+    grids = _grids(options)
+    if options["gpus"]:
+        require_gpus(max(options["gpus"]))
+    facts = _facts(config, study, largest=max(options["batch_sizes"]))
+    out: Path = options["out"]
+    _make_folder(out)
+
+    def say(line: str) -> None:
+        if not options["quiet"]:
+            click.echo(line, err=True)
+
+    measurements, left_out = _measure(grids, study, out, say)
+    report = write_files(out, measurements, facts, left_out)
+    for sentence in report["advice"]:
+        say(sentence)
+    result = json.dumps({**report, "out": str(out)}, allow_nan=False)
+    click.echo(result if options["as_json"] else str(out / "scale.html"))
+    return 0
+
+
+def _study(options: Mapping[str, Any]) -> StudyOptions:
+    """What every setting trains, and how often; raises UsageError for what cannot be measured."""
+    from medtrain.scaling import StudyOptions
+    from medtrain.scaling.measure import Workload
+
+    repeats = options["repeats"]
     if repeats < 1:
         raise UsageError(f"--repeats must be at least 1, got {repeats}")
+    work = Workload(
+        data=options["data"],
+        recipe=options["recipe"],
+        config=options["config_file"],
+        sets=options["sets"],
+        steps=options["steps"],
+        warmup=options["warmup"],
+    )
+    return StudyOptions(work=work, repeats=repeats)
+
+
+def _grids(options: Mapping[str, Any]) -> list[Grid]:
+    """The settings on each kind of device; raises UsageError where one cannot be."""
+    from medtrain.scaling import Grid
+
+    procs, gpus = options["procs"], options["gpus"]
     devices = {"cpu": procs if procs or gpus else (1, 2), "cuda": gpus}
     grids = [
         Grid(
-            strategies=strategies,
+            strategies=options["strategies"],
             processes=counts,
-            threads=threads,
-            precisions=precisions,
-            batches=batch_sizes,
-            scalings=scaling,
+            threads=options["threads"],
+            precisions=options["precisions"],
+            batches=options["batch_sizes"],
+            scalings=options["scaling"],
             device=device,
         )
         for device, counts in devices.items()
         if counts
     ]
-    work = Workload(
-        data=data, recipe=recipe, config=config_file, sets=sets, steps=steps, warmup=warmup
-    )
     for grid in grids:
-        grid.cases()  # a batch that cannot be shared is refused before torch is loaded
-    if gpus:
-        require_gpus(max(gpus))
-    facts = _facts(config, work, repeats, largest=max(batch_sizes))
-    _make_folder(out)
+        grid.cases()
+    return grids
 
-    def say(line: str) -> None:
-        if not quiet:
-            click.echo(line, err=True)
 
-    options = StudyOptions(work=work, repeats=repeats)
+def _measure(
+    grids: Sequence[Grid], study: StudyOptions, out: Path, say: Callable[[str], None]
+) -> tuple[list[Measurement], list[str]]:
+    """All measurements, and why others are missing; raises MedprepError without a baseline."""
+    from medtrain.child import signals_end_this
+    from medtrain.scaling import run_study
+
     try:
         with signals_end_this():
-            measurements, left_out = run_study(grids, options, say=say)
+            measurements, left_out = run_study(grids, study, say=say)
     except (KeyboardInterrupt, SystemExit):
         click.echo(f"interrupted: nothing was written to {out}", err=True)
         raise
     if not any(found.case.is_baseline for found in measurements):
         raise MedprepError(f"nothing to compare with: {'; '.join(left_out)}")
-    report = write_files(out, measurements, facts, left_out)
-    for sentence in report["advice"]:
-        say(sentence)
-    page = out / "scale.html"
-    click.echo(json.dumps({**report, "out": str(out)}, allow_nan=False) if as_json else str(page))
-    return 0
+    return measurements, left_out
 
 
 def _make_folder(out: Path) -> None:
@@ -172,7 +182,7 @@ def _make_folder(out: Path) -> None:
         raise StorageError(f"--out {out}: cannot make the folder: {error.strerror}") from None
 
 
-def _facts(config: Config, work: Workload, repeats: int, *, largest: int) -> dict[str, Any]:
+def _facts(config: Config, study: StudyOptions, *, largest: int) -> dict[str, Any]:
     """Machine, versions, commit and workload, as the page states them.
 
     Raises UsageError when the training split is not as large as the `largest` batch.
@@ -180,6 +190,7 @@ def _facts(config: Config, work: Workload, repeats: int, *, largest: int) -> dic
     from medtrain import machine
     from medtrain.dataset import open_trainable
 
+    work = study.work
     data = open_trainable(work.data, config)
     samples = len(data.splits["train"])
     if samples < largest:
@@ -199,6 +210,6 @@ def _facts(config: Config, work: Workload, repeats: int, *, largest: int) -> dic
             "sets": list(work.sets),
             "steps": work.measured,
             "warmup": work.total - work.measured,
-            "repeats": repeats,
+            "repeats": study.repeats,
         },
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -14,6 +14,7 @@ from medtrain.cli.command import Verb
 from medtrain.cli.options import common
 
 if TYPE_CHECKING:
+    from medtrain.config import Config
     from medtrain.distributed import World
     from medtrain.job import Job
     from medtrain.run import Outcome
@@ -59,6 +60,15 @@ _OPTIONS = (
         help="Go on from the run folder's checkpoint, start anew, or go on from another one.",
     ),
 )
+
+_SETTINGS = {  # options that are short for a setting
+    "threads": "train.threads",
+    "precision": "train.precision",
+    "epochs": "train.epochs",
+    "accumulate": "train.accumulate",
+    "batch_size": "data.batch_size",
+    "on_corrupt": "data.on_corrupt",
+}
 
 
 def _training_options(command: F) -> F:
@@ -142,80 +152,61 @@ def pipeline(**options: Any) -> int:  # noqa: ANN401 (click's parsed options)
     return _train("pipeline", **options)
 
 
-def _train(
-    strategy: str,
-    *,
-    recipe: str | None,
-    data: Path,
-    out: Path | None,
-    config_file: Path | None,
-    sets: tuple[str, ...],
-    gpus: int | None,
-    procs: int | None,
-    nodes: int,
-    threads: int | None,
-    precision: str | None,
-    epochs: int | None,
-    batch_size: int | None,
-    accumulate: int | None,
-    on_corrupt: str | None,
-    deterministic: bool,
-    resume: str,
-    as_json: bool,
-    verbose: int,
-    quiet: int,
-) -> int:
-    from medtrain.config import resolve
-
-    flags = {
-        "train.threads": threads,
-        "train.precision": precision,
-        "train.epochs": epochs,
-        "train.accumulate": accumulate,
-        "train.deterministic": deterministic or None,
-        "data.batch_size": batch_size,
-        "data.on_corrupt": on_corrupt,
-    }
-    # Wrong words are refused before torch is loaded.
-    config = resolve(recipe, file=config_file, sets=sets, flags=flags)
-    import torch
-
-    from medtrain.distributed import discover
-    from medtrain.job import Job, resolve_processes
-    from medtrain.launch import typed_command
-
-    world = discover() if strategy != "serial" else _alone()
-    device, processes = resolve_processes(
-        gpus=gpus,
-        procs=procs,
-        nodes=nodes,
-        world=world,
-        cuda_devices=torch.cuda.device_count(),
-        one=strategy == "serial",
-    )
-    job = Job(
-        config=config,
-        data=data,
-        out=out,
-        strategy=strategy,
-        device=device,
-        processes=processes,
-        nodes=nodes,
-        resume=resume,
-        verbosity=verbose - quiet,
-        json=as_json,
-        command=typed_command(),
-    )
+def _train(strategy: str, **options: Any) -> int:  # noqa: ANN401 (click's parsed options)
+    config = _config(options)  # wrong words are refused before torch is loaded
+    world = _world(strategy)
+    job = _job(strategy, config, world, options)
     if world.joined == "alone" and strategy != "serial":
         return _launch(job)
     return _work(job, world)
 
 
-def _alone() -> World:
-    """A serial run takes part in no job, whatever a launcher has put into the environment."""
-    from medtrain.distributed import World
+def _config(options: Mapping[str, Any]) -> Config:
+    """Recipe, file, --set and flags, laid over one another."""
+    from medtrain.config import resolve
 
-    return World()
+    flags = {setting: options[name] for name, setting in _SETTINGS.items()}
+    flags["train.deterministic"] = options["deterministic"] or None  # a flag can only switch it on
+    return resolve(
+        options["recipe"], file=options["config_file"], sets=options["sets"], flags=flags
+    )
+
+
+def _world(strategy: str) -> World:
+    """The job to take part in; a serial run takes part in none, whatever a launcher has set."""
+    from medtrain.distributed import World, discover
+
+    return World() if strategy == "serial" else discover()
+
+
+def _job(strategy: str, config: Config, world: World, options: Mapping[str, Any]) -> Job:
+    """The job that was asked for, on devices that are there."""
+    import torch
+
+    from medtrain.job import Job, resolve_processes
+    from medtrain.launch import typed_command
+
+    device, processes = resolve_processes(
+        gpus=options["gpus"],
+        procs=options["procs"],
+        nodes=options["nodes"],
+        world=world,
+        cuda_devices=torch.cuda.device_count(),
+        one=strategy == "serial",
+    )
+    return Job(
+        config=config,
+        data=options["data"],
+        out=options["out"],
+        strategy=strategy,
+        device=device,
+        processes=processes,
+        nodes=options["nodes"],
+        resume=options["resume"],
+        verbosity=options["verbose"] - options["quiet"],
+        json=options["as_json"],
+        command=typed_command(),
+    )
 
 
 def _launch(job: Job) -> int:
