@@ -193,17 +193,6 @@ def assert_finished(run: Path, world_size: int) -> None:
     assert json.loads((run / "environment.json").read_text())["world_size"] == world_size
 
 
-def test_training_with_two_processes_leaves_a_finished_run(cluster, shards, tmp_path):
-    run, log = tmp_path / "run", tmp_path / "job.log"
-    submit = ["sbatch", "--parsable", "--wait", *TRAINING, f"--output={log}"]
-    submit += [str(SLURM / "train.sbatch"), "ddp", "--epochs", "1", *TINY]
-    try:
-        call(submit, cluster | training_environment(shards, run))
-    finally:
-        print(log.read_text() if log.exists() else "no log")
-    assert_finished(run, 2)
-
-
 def steps_in(run: Path) -> int:
     records = run / "records.jsonl"
     return records.read_text().count('"event": "step"') if records.is_file() else 0
@@ -226,7 +215,7 @@ def train_until_warned(
     return job, int(state["progress"]["step"])
 
 
-@pytest.mark.parametrize("strategy", ["serial", "fsdp", "pipeline"])
+@pytest.mark.parametrize("strategy", ["serial", "ddp", "fsdp", "pipeline"])
 def test_warned_training_saves_requeues_and_goes_on(cluster, shards, tmp_path, strategy):
     run, log = tmp_path / "run", tmp_path / "job.log"
     words = [str(SLURM / "train.sbatch"), strategy, *TINY, "--epochs", "20"]
