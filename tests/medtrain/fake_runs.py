@@ -117,6 +117,7 @@ def make_run(
         images_per_s, waiting, results.get("val"),
     )  # fmt: skip
     if state == "done":
+        events.append(_memory(strategy, world_size))
         _finish(folder, results, events)
     (folder / "records.jsonl").write_text("".join(json.dumps(e) + "\n" for e in events))
     message = {"stopped": "signal SIGTERM", "failed": "CUDA out of memory"}.get(state, "")
@@ -195,6 +196,13 @@ def _curves(generator, epochs, planned, sizes, batch, images_per_s, waiting, val
 
 def _toward(value, gap):
     return None if value is None else max(0.0, value - gap)
+
+
+def _memory(strategy, world_size):
+    share = 1 / world_size if strategy in ("fsdp", "pipeline") else 1
+    weights = int(4 * 4_832_130 * share)
+    held = {"parameter_bytes": weights, "gradient_bytes": weights, "optimizer_bytes": 2 * weights}
+    return {"event": "memory", **held, "peak_bytes": 4 * weights + 2**28}
 
 
 def _finish(folder, results, events):

@@ -151,3 +151,25 @@ def test_finished_and_unfinished_runs_share_a_page(serial, tmp_path):
     other = ddp(tmp_path, state="running", epochs=2)
     page = write_html([serial, other], tmp_path / "r.html").read_text()
     assert "2 runs compared" in page and "AUROC on the validation split" in page
+
+
+def test_memory_of_a_process_is_held_against_ddps(serial, tmp_path):
+    runs = [serial, ddp(tmp_path), ddp(tmp_path, "fsdp", strategy="fsdp")]
+    rows = report_data(runs)["comparison"]["memory"]
+    assert [row["run"] for row in rows] == ["serial", "ddp", "fsdp"]
+    assert [row["held_bytes"] for row in rows] == [16 * 4_832_130] * 2 + [8 * 4_832_130]
+    assert [row["of_ddp"] for row in rows] == [1.0, 1.0, 0.5]
+    page = write_html(runs, tmp_path / "r.html").read_text()
+    assert "Memory of a process" in page and "50%" in page
+
+
+def test_memory_without_a_run_of_ddp_is_shown_without_a_ratio(serial, tmp_path):
+    runs = [serial, ddp(tmp_path, "fsdp", strategy="fsdp"), ddp(tmp_path, model="tiny_cnn")]
+    rows = report_data(runs)["comparison"]["memory"]
+    assert [row["of_ddp"] for row in rows] == [None, None, 1.0]
+
+
+def test_a_run_that_is_not_done_has_no_memory_yet(serial, tmp_path):
+    other = ddp(tmp_path, state="running", epochs=2)
+    (row,) = report_data([serial, other])["comparison"]["memory"]
+    assert row["run"] == "serial"

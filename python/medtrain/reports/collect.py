@@ -17,6 +17,7 @@ from medtrain.errors import UsageError
 from medtrain.metrics.arrays import AnyArray, IntArray
 
 SPLITS = ("val", "test")
+MEMORY_PARTS = ("parameter", "gradient", "optimizer")
 SPLIT_TITLES = {"train": "training", "val": "validation", "test": "test"}
 
 
@@ -44,6 +45,7 @@ class Run:
     steps: tuple[Mapping[str, Any], ...]
     epochs: tuple[Mapping[str, Any], ...]  # the last record of each epoch, in order
     evaluations: tuple[Mapping[str, Any], ...]
+    memory: Mapping[str, Any]  # last "memory" event: bytes of the process that needed most
     end: Mapping[str, Any]
     predictions: Mapping[str, Predictions]
     problems: tuple[str, ...] = field(default=())
@@ -217,11 +219,11 @@ class Run:
         total = sum(s for _, s in known)
         return sum(d for d, _ in known) / total if total else None
 
-    def peak_memory_gib(self) -> float | None:
-        """Return the largest peak memory recorded (the writer reports the maximum over ranks)."""
-        values = [v for part in ("train", "val") for v in self.series(part, "peak_memory_gib") if v]
-        stated = finite(self.end.get("peak_memory_gib"))
-        return max([*values, *([stated] if stated else [])], default=None)
+    def held_bytes(self) -> int | None:
+        """Return parameters, gradients and optimizer state of the process that has most."""
+        parts = [finite(self.memory.get(f"{name}_bytes")) for name in MEMORY_PARTS]
+        known = [part for part in parts if part is not None]
+        return int(sum(known)) if len(known) == len(parts) else None
 
 
 def read_run(folder: Path) -> Run:
@@ -253,10 +255,15 @@ def read_run(folder: Path) -> Run:
         steps=tuple(event for event in events if event["event"] == "step"),
         epochs=tuple(epochs[number] for number in sorted(epochs)),
         evaluations=tuple(event for event in events if event["event"] == "evaluation"),
-        end=next((event for event in reversed(events) if event["event"] == "end"), {}),
+        memory=_last(events, "memory"),
+        end=_last(events, "end"),
         predictions=_all_predictions(folder, problems),
         problems=tuple(problems),
     )
+
+
+def _last(events: Sequence[Mapping[str, Any]], name: str) -> Mapping[str, Any]:
+    return next((event for event in reversed(events) if event["event"] == name), {})
 
 
 def read_runs(folders: Sequence[Path]) -> list[Run]:

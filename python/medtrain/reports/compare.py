@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from medtrain.reports.collect import SPLITS, Run, finite
+from medtrain.reports.collect import MEMORY_PARTS, SPLITS, Run, finite
 
 _SEED_RESAMPLES = 2000
 _VALUES = ("auroc", "accuracy", "sensitivity", "specificity", "f1", "loss")
@@ -70,6 +70,7 @@ def compare(runs: Sequence[Run]) -> dict[str, Any]:
         "differences": differences(runs),
         "unrecorded": unrecorded(runs),
         "config_differences": config_differences(runs),
+        "memory": memory(runs),
         "speedups": [speedup.__dict__ | {} for speedup in speedups(settings)],
         "seeds": [summary for s in settings if (summary := seed_summary(s)) is not None],
     }
@@ -141,6 +142,30 @@ def config_differences(runs: Sequence[Run]) -> list[dict[str, Any]]:
         for name in names
         if len({repr(entries.get(name)) for entries in flat}) > 1
     ]
+
+
+def memory(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """Return bytes of the process that needed most, for each run that has recorded them.
+
+    held_bytes: parameters, gradients and optimizer state. of_ddp: that over what DDP holds of the
+    same model and optimizer; None without such a run.
+    """
+    names = [f"{part}_bytes" for part in MEMORY_PARTS]
+    replicas = {_trained(run): run.held_bytes() for run in runs if run.strategy == "ddp"}
+    rows = []
+    for run in runs:
+        held, whole = run.held_bytes(), replicas.get(_trained(run))
+        if held is None:
+            continue
+        row: dict[str, Any] = {"run": run.name, "strategy": run.strategy, "held_bytes": held}
+        row |= {name: run.memory.get(name) for name in (*names, "peak_bytes")}
+        rows.append(row | {"of_ddp": held / whole if whole else None})
+    return rows
+
+
+def _trained(run: Run) -> tuple[object, ...]:
+    """What decides how much a whole replica holds."""
+    return run.model, run.fact("optim.name"), run.fact("parameters")
 
 
 def speedups(settings: Sequence[Setting]) -> list[Speedup]:

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from medtrain.reports import curves, discrimination
-from medtrain.reports.collect import SPLIT_TITLES, SPLITS, Run
+from medtrain.reports.collect import MEMORY_PARTS, SPLIT_TITLES, SPLITS, Run
 from medtrain.reports.compare import Setting, group_by_setting
-from medtrain.reports.markup import Markup, joined, number, table, tag
+from medtrain.reports.markup import Markup, joined, mebibytes, number, table, tag
 from medtrain.reports.measures import interval_of, interval_words, section
 from medtrain.reports.run_section import state_mark
 
@@ -23,6 +23,7 @@ def comparison_section(runs: Sequence[Run], compared: Mapping[str, Any]) -> Mark
             _auroc(runs, split),
             _curves(group_by_setting(runs)),
             _speedups(compared["speedups"]),
+            _memory(compared["memory"]),
             _seeds(compared["seeds"]),
             _config(runs, compared["config_differences"]),
         ]
@@ -173,6 +174,33 @@ def _speedups(rows: Sequence[Mapping[str, Any]]) -> Markup:
             )
         )
     return section("Speedup and efficiency", *parts)
+
+
+def _memory(rows: Sequence[Mapping[str, Any]]) -> Markup:
+    if not rows:
+        return Markup("")
+    head = ["Run", "Strategy", "Parameters", "Gradients", "Optimizer", "Held", "Of DDP's", "Peak"]
+    names = [f"{part}_bytes" for part in (*MEMORY_PARTS, "held")]
+    body = [
+        [
+            row["run"],
+            row["strategy"] or "–",
+            *(mebibytes(row[name]) for name in names),
+            "–" if row["of_ddp"] is None else tag("data", f"{row['of_ddp']:.0%}"),
+            mebibytes(row["peak_bytes"]),
+        ]
+        for row in rows
+    ]
+    note = (
+        "MiB of the process that needed most. Held: parameters, gradients and optimizer state. "
+        "Peak: on a GPU of all tensors, activations included; on a CPU of the whole process, "
+        "Python and torch included."
+    )
+    return section(
+        "Memory of a process",
+        table(head, body, numeric=(2, 3, 4, 5, 6, 7)),
+        tag("p", note, class_="note"),
+    )
 
 
 def _percent(value: float) -> Markup:

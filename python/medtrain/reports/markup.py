@@ -84,6 +84,12 @@ def whole(value: object) -> Markup:
     return number(value, 0)
 
 
+def mebibytes(value: object) -> Markup:
+    """Return a number of bytes in MiB."""
+    exact = finite(value)
+    return number(None if exact is None else exact / 2**20, 1)
+
+
 def rounded(value: float, digits: int = 3) -> str:
     """Return a number to `digits` significant digits without an exponent where it stays short."""
     if value == 0:

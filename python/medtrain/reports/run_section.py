@@ -11,7 +11,7 @@ import yaml
 from medtrain.reports import curves, discrimination
 from medtrain.reports.cautions import cautions
 from medtrain.reports.collect import SPLIT_TITLES, SPLITS, Run
-from medtrain.reports.markup import Markup, joined, number, table, tag
+from medtrain.reports.markup import Markup, joined, mebibytes, number, table, tag
 from medtrain.reports.measures import (
     Shortcuts,
     best_metrics,
@@ -119,9 +119,19 @@ def _facts(run: Run) -> Markup:
         ("Best epoch", f"{best[0]} ({best[1]})" if best else None),
         ("Training time", duration(sum(seconds)) if seconds else None),
         ("Throughput", f"{steady:,.1f} images/s after warm-up" if steady else _no_speed(run)),
+        ("Memory", _memory(run)),
         ("Code", _code(run)),
     ]
     return section("The run", fact_list(facts))
+
+
+def _memory(run: Run) -> Markup | None:
+    held = run.held_bytes()
+    if held is None:
+        return None
+    parts = [mebibytes(held), " MiB of weights, gradients and optimizer; peak "]
+    most = " in the process that needed most" if run.world_size > 1 else ""
+    return joined([*parts, mebibytes(run.memory.get("peak_bytes")), f" MiB{most}"])
 
 
 def _no_speed(run: Run) -> str | None:
