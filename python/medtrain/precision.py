@@ -31,8 +31,12 @@ class Precision(Protocol):
     """
 
     name: str
-    skips_overflow: bool  # `step` itself refuses gradients that overflowed, and scales less
     caution: str | None
+
+    @property
+    def skips_overflow(self) -> bool:
+        """Whether `step` itself refuses gradients that overflowed, and scales less."""
+        ...
 
     def autocast(self) -> AbstractContextManager[object]:
         """A context for one forward pass; entered anew for each."""
@@ -63,8 +67,12 @@ class Float32:
     """Full precision; the null object of the others."""
 
     name = "fp32"
-    skips_overflow = False
     caution: str | None = None
+
+    @property
+    def skips_overflow(self) -> bool:
+        """Nothing is scaled."""
+        return False
 
     def autocast(self) -> AbstractContextManager[object]:
         """Nothing is cast."""
@@ -116,7 +124,6 @@ class Float16(Float32):
     """
 
     name = "fp16"
-    skips_overflow = True
 
     def __init__(self, device: torch.device, agree: Agree) -> None:
         self._device_type = device.type
@@ -125,6 +132,11 @@ class Float16(Float32):
         self._finite = torch.ones((), dtype=torch.bool)
         self._good_steps = 0
         self.caution = _caution(self.name, torch.float16, device)
+
+    @property
+    def skips_overflow(self) -> bool:
+        """Only while a smaller scale may help: unscaled, an overflow is a fault like any other."""
+        return self.loss_scale > 1.0
 
     def autocast(self) -> AbstractContextManager[object]:
         """Convolutions and matrix products in fp16."""

@@ -7,7 +7,7 @@ import pytest
 import torch
 import toy
 
-from medtrain import records, run
+from medtrain import precision, records, run
 from medtrain.config import resolve
 from medtrain.data import Trouble
 from medtrain.distributed import World
@@ -87,6 +87,20 @@ def test_too_many_bad_steps_in_a_row_end_the_run_with_their_samples(shards, tmp_
     lines = (tmp_path / "run" / "bad_batches.jsonl").read_text().splitlines()
     assert len(lines) == 3 and len(json.loads(lines[0])["ids"]) == 4
     assert records.read_status(tmp_path / "run")["state"] == "failed"
+
+
+def test_fp16_that_overflows_unscaled_ends_the_run_too(shards, tmp_path, monkeypatch):
+    """Two steps halve the scale to 1; then the gradients themselves are to blame."""
+    backward = torch.Tensor.backward
+
+    def overflowing(self, *arguments):
+        backward(self * 1e38, *arguments)
+
+    monkeypatch.setattr(torch.Tensor, "backward", overflowing)
+    monkeypatch.setattr(precision, "_FIRST_SCALE", 4.0)
+    with pytest.raises(DivergedError, match="3 steps in a row had a loss or gradient"):
+        train(shards, tmp_path / "run", train__precision="fp16", train__max_bad_steps=3)
+    assert [event["step"] for event in events(tmp_path / "run", "bad_step")] == [3, 4]
 
 
 def test_corrupt_sample_ends_the_run_and_is_named(shards, tmp_path):
