@@ -45,6 +45,15 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
 
 
+def explain_model(error: BaseException) -> OutOfMemoryError:
+    """The error for people where not even the model has room."""
+    return OutOfMemoryError(
+        f"out of memory before the first step ({_reason(error)}): the model itself does not fit",
+        hint="use a smaller model, or share it among more processes with `medtrain fsdp` or "
+        "`medtrain pipeline`",
+    )
+
+
 def explain(
     error: BaseException,
     *,
@@ -62,9 +71,8 @@ def explain(
     """
     device = next(model.parameters()).device
     need = _measure(task, model, optimizer, sample, device)
-    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
     fits = batch_size // 2 if need is None else min(need.fitting, batch_size // 2)
-    message = f"out of memory at a batch size of {batch_size} ({reason})"
+    message = f"out of memory at a batch size of {batch_size} ({_reason(error)})"
     if need is not None:
         message += (
             f"; weights, gradients and optimizer need {need.fixed / _GIB:.2f} GiB, "
@@ -76,6 +84,10 @@ def explain(
     times = accumulate * -(-batch_size // fits)
     kept = f"--batch-size {fits} --accumulate {times} keeps the global batch"
     return OutOfMemoryError(message, hint=f"{kept}, or more processes with fewer samples each")
+
+
+def _reason(error: BaseException) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 def _measure(

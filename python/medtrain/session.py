@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from medtrain import distributed, environment, files, memory, records
-from medtrain.assembly import assemble, evaluation_loader, strategy_of
+from medtrain.assembly import Assembly, assemble, evaluation_loader, strategy_of
 from medtrain.boundary import Boundary
 from medtrain.checkpoint import CheckpointStore
 from medtrain.dataset import DataSet
@@ -40,8 +40,7 @@ class Session:
 
     def __init__(self, job: Job, data: DataSet, device: torch.device, run: Path | None) -> None:
         self._job, self._config, self._data, self._run = job, job.config, data, run
-        strategy = strategy_of(job.strategy, job.config, data, device)
-        self._parts = assemble(job.config, data, strategy)
+        self._parts = _assemble(job, data, device)
         self._journal = Journal(
             run,
             epochs=job.config.train.epochs,
@@ -248,3 +247,14 @@ class Session:
         self._journal.event("end", state="done", **result)
         self._journal.status("done", at, f"best epoch {at.best_epoch}")
         return 0
+
+
+def _assemble(job: Job, data: DataSet, device: torch.device) -> Assembly:
+    """The parts of this rank; raises OutOfMemoryError where the model has no room."""
+    try:
+        strategy = strategy_of(job.strategy, job.config, data, device)
+        return assemble(job.config, data, strategy)
+    except Exception as error:
+        if not memory.is_out_of_memory(error):
+            raise
+        raise memory.explain_model(error) from None

@@ -9,7 +9,7 @@ import pytest
 import toy
 from safetensors.torch import load_file
 
-from medtrain import checkpoint, records, run
+from medtrain import checkpoint, precision, records, run
 from medtrain.config import resolve
 from medtrain.distributed import World
 from medtrain.errors import CheckpointError, ConfigError, UsageError, VerificationError
@@ -273,7 +273,8 @@ def test_three_classes_and_grey_images_train(tmp_path):
     assert outcome.result["val"]["positive_class"] is None
 
 
-def test_channels_last_and_bf16_change_rounding_only(shards, finished, tmp_path):
+def test_channels_last_and_bf16_change_rounding_only(shards, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(precision, "measured_slowdown", lambda dtype: 3.04)
     losses = {}
     for name, sets in {
         "plain": {},
@@ -285,6 +286,8 @@ def test_channels_last_and_bf16_change_rounding_only(shards, finished, tmp_path)
         losses[name] = next(e["train"]["loss"] for e in events if e["event"] == "epoch")
     assert losses["channels_last"] == pytest.approx(losses["plain"], rel=1e-5)
     assert losses["bf16"] == pytest.approx(losses["plain"], rel=0.02)  # 8 bits of mantissa
+    said = capsys.readouterr().err
+    assert said.count("warning: bf16 is 3.0 times slower than fp32 on this CPU") == 1
 
 
 def test_learning_happens(tmp_path):

@@ -229,6 +229,18 @@ def test_memory_that_runs_out_is_explained_with_what_would_fit(
     assert records.read_status(tmp_path / "run")["state"] == "failed"
 
 
+def test_a_model_that_has_no_room_is_said_before_training(shards, tmp_path, monkeypatch):
+    def full(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    monkeypatch.setattr(SerialStrategy, "prepare", full)
+    with pytest.raises(OutOfMemoryError, match="before the first step") as caught:
+        train(shards, tmp_path / "run")
+    assert "CUDA out of memory" in str(caught.value)
+    assert "the model itself does not fit; use a smaller model" in str(caught.value)
+    assert records.read_status(tmp_path / "run")["state"] == "failed"
+
+
 def test_what_several_ranks_say_is_joined_and_said_once():
     class Three:
         """Gathers as if two more ranks had said the same, and something else."""
