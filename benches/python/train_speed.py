@@ -216,6 +216,7 @@ class Turns:
         self._keep("medtrain", epoch)
         if not epoch % 2:
             self._train_others(epoch)
+        print(f"round {epoch} (0 warms up)", file=sys.stderr)
 
     def _train_others(self, epoch: int) -> None:
         for way, train_epoch in self._others.items():
