@@ -8,6 +8,7 @@ that does nothing else:
 
 from __future__ import annotations
 
+import argparse
 import json
 import statistics
 import subprocess
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from data_sets import plan_data_set, repeat_files
+from medprep.errors import MedprepError
 from medprep.options import DataOptions
 from medprep.run import RunOptions, run_shard
 from rounds import PeerError
@@ -138,18 +140,35 @@ def _resident_bytes(key: str) -> int:
     raise PeerError(f"/proc/self/status has no {key}: this needs Linux")
 
 
-def main(src: str, out: str, threads: str) -> None:
+def parse(words: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("src", type=Path, metavar="SRC")
+    parser.add_argument("out", type=Path, metavar="OUT", help="holds the plan")
+    parser.add_argument("threads", type=int, metavar="THREADS")
+    return parser.parse_args(words)
+
+
+def main(words: Sequence[str] | None = None) -> int:
     """Run, and print what it cost as JSON."""
+    arguments = parse(words)
     Path("/proc/self/clear_refs").write_text("5")  # VmHWM := VmRSS, see proc(5)
     before, cpu_before = _resident_bytes("VmRSS"), time.process_time()
-    report = run_shard(Path(src), Path(out), DataOptions(), RunOptions(threads=int(threads)))
+    try:
+        options = RunOptions(threads=arguments.threads)
+        report = run_shard(arguments.src, arguments.out, DataOptions(), options)
+    except MedprepError as error:
+        print(f"run_cost: {error}", file=sys.stderr)
+        return 1
     cost = {
         "images": report.images,
         "cpu_seconds": time.process_time() - cpu_before,
         "peak_bytes": _resident_bytes("VmHWM") - before,
     }
     print(json.dumps(cost))
+    return 0
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    sys.exit(main())

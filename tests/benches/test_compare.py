@@ -13,6 +13,7 @@ from PIL import Image
 
 import peer_report
 import peers
+import run_cost
 from compare import main
 from data_sets import DASK, MEDPREP, RECIPE, DataSetResult, measure_data_sets
 from goals import FLOORS, OF_FLOOR, X_OPENCV, X_RECIPE, chain_goals, cost_goals, data_set_goals
@@ -366,6 +367,15 @@ def test_a_fast_decode_is_compared_with_an_exact_one_and_claims_no_pixels(tmp_pa
     rows = {row["peer"]: row for row in chain_rows(result)}
     assert rows["OpenCV"]["equal"] == 2 and rows["medprep"]["equal"] == 0
     assert rows["medprep"]["note"] == "decodes at a fraction of the size"
+
+
+def test_the_cost_of_a_run_explains_itself_and_names_wrong_words(tmp_path, capsys):
+    with pytest.raises(SystemExit) as ended:
+        run_cost.main(["--help"])
+    assert ended.value.code == 0
+    assert "SRC OUT THREADS" in capsys.readouterr().out
+    assert run_cost.main([str(tmp_path / "none"), str(tmp_path), "1"]) == 1
+    assert "no such file or folder" in capsys.readouterr().err
 
 
 def test_the_cost_of_a_run_is_measured_in_a_process_of_its_own(tiny, report):
