@@ -14,6 +14,42 @@ pub type ImageU8 = Image<u8>;
 /// 16-bit image (grey PNG, DICOM) before the window.
 pub type ImageU16 = Image<u16>;
 
+/// An image whose values belong to somebody else; otherwise as [`Image`].
+#[derive(Debug, Clone, Copy)]
+pub struct ImageRef<'a, T> {
+    shape: (usize, usize, usize),
+    data: &'a [T],
+}
+
+impl<'a, T> ImageRef<'a, T> {
+    /// Takes `data` for an image of `shape`: height, width, channels.
+    ///
+    /// # Panics
+    /// If the length does not match the shape.
+    pub fn new(shape: (usize, usize, usize), data: &'a [T]) -> Self {
+        let (height, width, channels) = shape;
+        let len = height.checked_mul(width).and_then(|pixels| pixels.checked_mul(channels));
+        assert_eq!(Some(data.len()), len, "length must match the shape");
+        Self { shape, data }
+    }
+
+    /// (height, width, channels).
+    pub fn shape(&self) -> (usize, usize, usize) {
+        self.shape
+    }
+
+    /// All values, row-major, channels interleaved.
+    pub fn data(&self) -> &'a [T] {
+        self.data
+    }
+}
+
+impl<'a, T> From<&'a Image<T>> for ImageRef<'a, T> {
+    fn from(image: &'a Image<T>) -> Self {
+        Self { shape: image.shape(), data: image.data() }
+    }
+}
+
 impl<T: Copy + Default> Image<T> {
     /// A zero image.
     ///

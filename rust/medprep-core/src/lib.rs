@@ -16,4 +16,4 @@ pub mod shard;
 
 pub use cpu::Cpu;
 pub use error::{Error, Result};
-pub use image::{Image, ImageU8, ImageU16};
+pub use image::{Image, ImageRef, ImageU8, ImageU16};

@@ -20,22 +20,10 @@ pub(crate) fn to_image<T: Element + Copy + Default>(
     Ok(Image::from_vec(height, width, channels, values))
 }
 
-/// [`to_image`] into an image whose memory is kept.
-pub(crate) fn copy_to_image<T: Element + Copy + Default>(
+/// Height, width and channels of an array.
+pub(crate) fn image_shape<T: Element>(
     array: &PyReadonlyArrayDyn<'_, T>,
-    image: &mut Image<T>,
-) -> PyResult<()> {
-    let (height, width, channels) = image_shape(array)?;
-    image.reshape(height, width, channels);
-    let view = array.as_array();
-    match view.as_slice() {
-        Some(values) => image.data_mut().copy_from_slice(values),
-        None => image.data_mut().iter_mut().zip(view.iter()).for_each(|(to, from)| *to = *from),
-    }
-    Ok(())
-}
-
-fn image_shape<T: Element>(array: &PyReadonlyArrayDyn<'_, T>) -> PyResult<(usize, usize, usize)> {
+) -> PyResult<(usize, usize, usize)> {
     match *array.shape() {
         [height, width] => Ok((height, width, 1)),
         [height, width, channels] => Ok((height, width, channels)),

@@ -11,7 +11,7 @@ use medprep_core::photometric::{
     clahe_u16_into, median3_into, median3_wide_into,
 };
 use medprep_core::pipeline::{self, DType, Spec, StageSeconds, Workspace};
-use medprep_core::{Error, Image, ImageU8, Result};
+use medprep_core::{Error, Image, ImageRef, ImageU8, Result};
 use numpy::{Element, IntoPyArray, PyArray1, PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -118,7 +118,7 @@ pub(crate) fn apply<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let options = DecodeOptions { keep_damaged, frame, ..DecodeOptions::default() };
     let applied = py.detach(|| {
-        let spec = Spec::from_json(spec_json)?;
+        let spec = parsed(spec_json)?;
         let mut workspace = CHAIN.take().unwrap_or_default();
         let (mut bytes, seconds) = (Vec::new(), &mut StageSeconds::default());
         pipeline::apply_bytes(&spec, data, &options, &mut workspace, &mut bytes, seconds)?;
@@ -151,29 +151,50 @@ thread_local! {
     /// Tables and memory of [`apply`] and [`apply_to`], which would take as long to make as what they
     /// are for.
     static CHAIN: Cell<Option<Workspace>> = const { Cell::new(None) };
-    /// Its source: with one more large block to free, the allocator gives the memory back to the
-    /// system at every call, and the page faults of the next take as long as half the work.
-    static SOURCE: Cell<ImageU8> = Cell::default();
+    /// Values of arrays with gaps or in another order: with one more large block to free, the
+    /// allocator gives the memory back to the system at every call, and the page faults of the next
+    /// take as long as half the work.
+    static SOURCE: Cell<Vec<u8>> = Cell::default();
+    /// The specification met last: parsing takes a twentieth of a small image's time.
+    static SPEC: Cell<Option<(String, Spec)>> = const { Cell::new(None) };
+}
+
+/// The specification, parsed again only when it is another than last time.
+fn parsed(spec_json: &str) -> Result<Spec> {
+    let (text, spec) = match SPEC.take().filter(|(text, _)| text == spec_json) {
+        Some(known) => known,
+        None => (spec_json.to_owned(), Spec::from_json(spec_json)?),
+    };
+    SPEC.set(Some((text, spec.clone())));
+    Ok(spec)
 }
 
 /// Runs the steps after the resize on an image that has been resized, as one.
+///
+/// The GIL is released and the array read where it lies: no other thread may write to it meanwhile.
 #[pyfunction]
 pub(crate) fn apply_to<'py>(
     py: Python<'py>,
     image: Input<'py>,
     spec_json: &str,
 ) -> PyResult<Array<'py>> {
-    let (mut source, mut target) = (SOURCE.take(), ImageU8::default());
-    arrays::copy_to_image(&image, &mut source)?;
+    let (mut copy, mut target) = (SOURCE.take(), ImageU8::default());
+    let (shape, view) = (arrays::image_shape(&image)?, image.as_array());
+    let values = view.as_slice().unwrap_or_else(|| {
+        copy.clear();
+        copy.extend(&view);
+        &copy
+    });
+    let source = ImageRef::new(shape, values);
     let applied = py.detach(|| {
-        let spec = Spec::from_json(spec_json)?;
+        let spec = parsed(spec_json)?;
         let mut workspace = CHAIN.take().unwrap_or_default();
         let seconds = &mut StageSeconds::default();
-        pipeline::apply_to(&spec, &source, &mut workspace, &mut target, seconds)?;
+        pipeline::apply_to(&spec, source, &mut workspace, &mut target, seconds)?;
         CHAIN.set(Some(workspace));
         Ok(())
     });
-    SOURCE.set(source);
+    SOURCE.set(copy);
     to_py(py, applied)?;
     arrays::to_array(py, target)
 }

@@ -10,7 +10,7 @@ use super::lab::{self, InverseTables};
 use super::lut;
 use super::median::{median3_into, median3_row};
 use crate::cpu::Cpu;
-use crate::{ImageU8, Result};
+use crate::{ImageRef, ImageU8, Result};
 
 /// Values of a band: it, its Lab planes and the median's rows stay in a 48 KiB cache.
 const BAND: usize = 3 * 2048;
@@ -56,7 +56,8 @@ pub enum ChainPart {
 pub struct PostChain {
     clahe: ClaheScratch,
     fused: Fused,
-    /// Source of the steps that cannot work in place.
+    /// On the scalar path: the source, and that of the steps that cannot work in place.
+    source: ImageU8,
     previous: ImageU8,
 }
 
@@ -67,20 +68,26 @@ impl PostChain {
     /// # Errors
     /// `Step` unless `src` has one or three channels and at least one pixel and the tiles are in
     /// 1..=64; `Spec` for a bad `MEDPREP_CPU`.
-    pub fn apply(
+    pub fn apply<'a>(
         &mut self,
         steps: &ChainSteps,
-        src: &ImageU8,
+        src: impl Into<ImageRef<'a, u8>>,
         dst: &mut ImageU8,
         lap: &mut dyn FnMut(ChainPart),
     ) -> Result<()> {
-        let cpu = Cpu::current()?;
-        check_shape("chain", src, &[1, 3])?;
+        let (cpu, src) = (Cpu::current()?, src.into());
+        check_shape("chain", src.shape(), &[1, 3])?;
         if let Some((_, tiles)) = steps.clahe {
             check_tiles(tiles)?;
         }
         if cpu == Cpu::Scalar {
-            return self.one_by_one(steps, src, dst, lap);
+            let (height, width, channels) = src.shape();
+            let mut source = std::mem::take(&mut self.source);
+            source.reshape(height, width, channels);
+            source.data_mut().copy_from_slice(src.data());
+            let applied = self.one_by_one(steps, &source, dst, lap);
+            self.source = source;
+            return applied;
         }
         self.fused.run(cpu, steps, src, dst, lap);
         Ok(())
@@ -135,13 +142,13 @@ impl Fused {
         &mut self,
         cpu: Cpu,
         steps: &ChainSteps,
-        src: &ImageU8,
+        src: ImageRef<'_, u8>,
         dst: &mut ImageU8,
         lap: &mut dyn FnMut(ChainPart),
     ) {
         cpu.assert_vector();
-        self.prepare(steps, src.channels());
         let (height, width, channels) = src.shape();
+        self.prepare(steps, channels);
         dst.reshape(height, width, channels);
         let (src, dst) = (src.data(), dst.data_mut());
         self.learn(cpu, src, [height, width, channels]);

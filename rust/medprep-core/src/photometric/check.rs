@@ -1,16 +1,14 @@
 //! What every photometric step asks of its image.
 
 use crate::error::{Error, Item, Result};
-use crate::image::Image;
 
-/// Refuses an empty image or one whose channels the step does not take.
-pub(super) fn check_shape<T>(
+/// Refuses an empty image or one whose channels the step does not take, by its shape.
+pub(super) fn check_shape(
     step: &'static str,
-    image: &Image<T>,
+    (height, width, channels): (usize, usize, usize),
     allowed_channels: &[usize],
 ) -> Result<()> {
     let fail = |reason: String| Err(Error::Step { item: Item::default(), step, reason });
-    let (height, width, channels) = image.shape();
     if height == 0 || width == 0 {
         return fail(format!("the image is empty ({height} x {width})"));
     }

@@ -9,7 +9,7 @@ use crate::decode::{self, DecodeOptions, Decoded};
 use crate::error::Error;
 use crate::geometry::{self, Interpolation, ResizeMode, fit_bands, fit_into};
 use crate::photometric::{ChainPart, ChainSteps, GammaTable, PostChain};
-use crate::{ImageU8, Result};
+use crate::{ImageRef, ImageU8, Result};
 
 /// All memory a worker reuses from image to image.
 #[derive(Debug, Default)]
@@ -129,7 +129,7 @@ fn run(
     if chain != ChainSteps::default() {
         let mut resized = std::mem::take(&mut workspace.resized);
         std::mem::swap(&mut resized, out);
-        let applied = run_chain(&chain, &resized, workspace, out, seconds);
+        let applied = run_chain(&chain, (&resized).into(), workspace, out, seconds);
         workspace.resized = resized;
         applied?;
     }
@@ -140,9 +140,9 @@ fn run(
 ///
 /// # Errors
 /// `Spec` unless `image` has the shape [`Spec::output_shape`] and the dtype is uint8; `Step`.
-pub fn apply_to(
+pub fn apply_to<'a>(
     spec: &Spec,
-    image: &ImageU8,
+    image: impl Into<ImageRef<'a, u8>>,
     workspace: &mut Workspace,
     out: &mut ImageU8,
     seconds: &mut StageSeconds,
@@ -150,6 +150,7 @@ pub fn apply_to(
     if spec.dtype() != DType::Uint8 {
         return Err(Error::Spec("images in memory are of dtype uint8".into()));
     }
+    let image = image.into();
     let (found, wanted) = (image.shape(), spec.output_shape());
     if found != wanted {
         return Err(Error::Spec(format!(
@@ -176,7 +177,7 @@ fn chain_steps(spec: &Spec, cache: &mut Option<(f64, GammaTable)>) -> Result<Cha
 
 fn run_chain(
     chain: &ChainSteps,
-    image: &ImageU8,
+    image: ImageRef<'_, u8>,
     workspace: &mut Workspace,
     out: &mut ImageU8,
     seconds: &mut StageSeconds,

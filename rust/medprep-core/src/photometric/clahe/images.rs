@@ -42,12 +42,12 @@ pub fn clahe_grey_into(
     dst: &mut ImageU8,
 ) -> Result<()> {
     let cpu = Cpu::current()?;
-    check_shape(STEP, src, &[1])?;
+    check_shape(STEP, src.shape(), &[1])?;
     check_tiles(tiles)?;
     if cpu == Cpu::Scalar {
         equalise(src, clip_limit, tiles, &mut scratch.tables_u8, &mut scratch.scalar, dst);
     } else {
-        scratch.fused.run(cpu, &ChainSteps::clahe(clip_limit, tiles), src, dst, &mut |_| ());
+        scratch.fused.run(cpu, &ChainSteps::clahe(clip_limit, tiles), src.into(), dst, &mut |_| ());
     }
     Ok(())
 }
@@ -64,7 +64,7 @@ pub fn clahe_u16_into(
     dst: &mut ImageU16,
 ) -> Result<()> {
     let cpu = Cpu::current()?;
-    check_shape(STEP, src, &[1])?;
+    check_shape(STEP, src.shape(), &[1])?;
     check_tiles(tiles)?;
     if cpu == Cpu::Scalar {
         equalise(src, clip_limit, tiles, &mut scratch.tables_u16, &mut scratch.scalar, dst);
@@ -89,10 +89,10 @@ pub fn clahe_rgb_into(
     dst: &mut ImageU8,
 ) -> Result<()> {
     let cpu = Cpu::current()?;
-    check_shape(STEP, src, &[3])?;
+    check_shape(STEP, src.shape(), &[3])?;
     check_tiles(tiles)?;
     if cpu != Cpu::Scalar {
-        scratch.fused.run(cpu, &ChainSteps::clahe(clip_limit, tiles), src, dst, &mut |_| ());
+        scratch.fused.run(cpu, &ChainSteps::clahe(clip_limit, tiles), src.into(), dst, &mut |_| ());
         return Ok(());
     }
     let ClaheScratch { lab, luminance, equalised, tables_u8, scalar, .. } = scratch;

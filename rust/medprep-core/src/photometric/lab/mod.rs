@@ -31,7 +31,7 @@ const PART: usize = 2048;
 /// `Step` unless `src` has three channels and at least one pixel; `Spec` for a bad `MEDPREP_CPU`.
 pub fn rgb_to_lab(src: &ImageU8, dst: &mut ImageU8) -> Result<()> {
     let cpu = Cpu::current()?;
-    check_shape("rgb_to_lab", src, &[3])?;
+    check_shape("rgb_to_lab", src.shape(), &[3])?;
     dst.reshape(src.height(), src.width(), 3);
     let parts = src.data().chunks(3 * PART).zip(dst.data_mut().chunks_mut(3 * PART));
     for (src, dst) in parts {
@@ -59,7 +59,7 @@ pub fn rgb_to_lab(src: &ImageU8, dst: &mut ImageU8) -> Result<()> {
 pub fn lab_to_rgb(src: &ImageU8, dst: &mut ImageU8) -> Result<()> {
     static TABLES: LazyLock<InverseTables> = LazyLock::new(|| InverseTables::new(None));
     let cpu = Cpu::current()?;
-    check_shape("lab_to_rgb", src, &[3])?;
+    check_shape("lab_to_rgb", src.shape(), &[3])?;
     dst.reshape(src.height(), src.width(), 3);
     let parts = src.data().chunks(3 * PART).zip(dst.data_mut().chunks_mut(3 * PART));
     for (src, dst) in parts {

@@ -19,7 +19,7 @@ use crate::{ImageU8, ImageU16, Result};
 /// `MEDPREP_CPU`.
 pub fn median3_into(src: &ImageU8, dst: &mut ImageU8) -> Result<()> {
     let cpu = Cpu::current()?;
-    check_shape("median", src, &[1, 3])?;
+    check_shape("median", src.shape(), &[1, 3])?;
     let (height, width, channels) = src.shape();
     dst.reshape(height, width, channels);
     for y in 0..height {
@@ -34,7 +34,7 @@ pub fn median3_into(src: &ImageU8, dst: &mut ImageU8) -> Result<()> {
 /// # Errors
 /// `Step` unless `src` has one or three channels and at least one pixel.
 pub fn median3_wide_into(src: &ImageU16, dst: &mut ImageU16) -> Result<()> {
-    check_shape("median", src, &[1, 3])?;
+    check_shape("median", src.shape(), &[1, 3])?;
     let (height, width, channels) = src.shape();
     dst.reshape(height, width, channels);
     for y in 0..height {
