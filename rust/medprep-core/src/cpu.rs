@@ -40,8 +40,12 @@ impl Cpu {
     }
 
     /// Whether this machine (and its operating system) can run the path.
-    #[cfg(target_arch = "x86_64")]
     pub fn is_available(self) -> bool {
+        self <= Self::best()
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    fn is_found(self) -> bool {
         let avx2 = is_x86_feature_detected!("avx2")
             && is_x86_feature_detected!("fma")
             && is_x86_feature_detected!("bmi1")
@@ -60,15 +64,18 @@ impl Cpu {
         }
     }
 
-    /// Whether this machine can run the path.
     #[cfg(not(target_arch = "x86_64"))]
-    pub fn is_available(self) -> bool {
+    fn is_found(self) -> bool {
         self == Self::Scalar
     }
 
     /// The fastest path of this machine.
     pub fn best() -> Self {
-        Self::ALL.into_iter().rev().find(|cpu| cpu.is_available()).unwrap_or(Self::Scalar)
+        // Kernels ask for every row.
+        static BEST: OnceLock<Cpu> = OnceLock::new();
+        *BEST.get_or_init(|| {
+            Self::ALL.into_iter().rev().find(|cpu| cpu.is_found()).unwrap_or(Self::Scalar)
+        })
     }
 
     /// The path named by `wanted`, or the best one when nothing is named.

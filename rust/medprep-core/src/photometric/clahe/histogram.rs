@@ -6,6 +6,7 @@ use super::scalar::reflect_101;
 /// Four histograms side by side, so that equal neighbours do not wait for each other's store.
 #[derive(Debug)]
 pub(super) struct Scratch {
+    /// Zero between tiles.
     counts: [[u32; LEVELS]; 4],
 }
 
@@ -24,9 +25,6 @@ impl Scratch {
         at: [usize; 2],
         tile: [usize; 2],
     ) {
-        for counts in &mut self.counts {
-            counts.fill(0);
-        }
         let end = at[1] + tile[1];
         for y in at[0]..at[0] + tile[0] {
             let row = &plane[reflect_101(y, height) * width..][..width];
@@ -67,14 +65,14 @@ impl Scratch {
         }
     }
 
-    /// The clipped, cumulated, scaled histogram.
-    pub(super) fn table(&self, limit: Option<u32>, scale: f32, table: &mut [u8; LEVELS]) {
+    /// The clipped, cumulated, scaled histogram; the next one begins at zero.
+    pub(super) fn table(&mut self, limit: Option<u32>, scale: f32, table: &mut [u8; LEVELS]) {
         // A count never reaches the largest u32: images are below 2^31 pixels.
         let limit = limit.unwrap_or(u32::MAX);
         #[cfg(target_arch = "x86_64")]
         // SAFETY: every vector path includes AVX2; `start` found it available.
         unsafe {
-            super::avx2::table(&self.counts, limit, scale, table);
+            super::avx2::table(&mut self.counts, limit, scale, table);
         }
         #[cfg(not(target_arch = "x86_64"))]
         unreachable!("no vector path: {limit} {scale} {}", table.len());
