@@ -185,7 +185,7 @@ RUST: Arrows = {
     "engine": {"pipeline", "decode", "shard", "cpu", "image", "error", "panics"},
 }
 RUST_REEXPORTS = {"Error": "error", "Result": "error", "Cpu": "cpu"} | dict.fromkeys(
-    ("Image", "ImageU8", "ImageU16"), "image"
+    ("Image", "ImageRef", "ImageU8", "ImageU16"), "image"
 )
 
 # -- reading the imports ------------------------------------------------------------------------
