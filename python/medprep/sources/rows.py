@@ -93,7 +93,7 @@ def _pyarrow(table: Path) -> Any:  # noqa: ANN401 (an optional package)
     except ImportError:
         raise UsageError(
             f"{table}: reading Parquet needs pyarrow, which is not installed",
-            hint="pip install pyarrow, or save the table as CSV",
+            hint="pip install 'medprep[parquet]', or save the table as CSV",
         ) from None
 
 
