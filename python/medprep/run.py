@@ -14,7 +14,14 @@ from pathlib import Path
 from medprep import _core, privacy
 from medprep.agreement import refuse_difference, refuse_new_images
 from medprep.engines import ENGINE_NAMES, Job, Progress, Stop, run_job
-from medprep.errors import MedprepError, NoInputError, StoppedError, UsageError, VerificationError
+from medprep.errors import (
+    MedprepError,
+    NoInputError,
+    SourceError,
+    StoppedError,
+    UsageError,
+    VerificationError,
+)
 from medprep.kernels import KERNEL_NAMES
 from medprep.machine import cores
 from medprep.manifest import FILE_NAME as MANIFEST_FILE
@@ -348,7 +355,8 @@ def _readable_root(src: Path, out: Path, plan: Plan, paths: Iterable[str]) -> It
         except UsageError as error:
             if not plan.private:
                 raise
-            raise privacy.without_names(error, src, listing=True) from None
+            listing = not isinstance(error, SourceError)
+            raise privacy.without_names(error, src, listing=listing) from None
         yield root
 
 
