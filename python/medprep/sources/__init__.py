@@ -67,12 +67,12 @@ LAYOUTS: dict[str, Layout] = {
     subset.NAME: subset,
     # Then known data sets: they know patients that a table or class folders beside do not.
     rsna.NAME: rsna,
-    rsna_mdai.NAME: rsna_mdai,
     smdg.NAME: smdg,
     fundus_pytorch.NAME: fundus_pytorch,
     kermany.NAME: kermany,
     ham10000.NAME: ham10000,
     skin35.NAME: skin35,
+    rsna_mdai.NAME: rsna_mdai,  # behind rsna: where both lie, Kaggle's tables are read
     # Then formats of annotations, which say more than the folders that their images lie in.
     coco.NAME: coco,
     yolo.NAME: yolo,
