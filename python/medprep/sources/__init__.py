@@ -188,8 +188,13 @@ def _notes(found: list[tuple[str, str]], listing: Listing) -> list[Note]:
     name, evidence = found[0]
     if name == folder.NAME and listing.layout == files.NAME:
         count = len(listing.folder_patients)
+        folders = (
+            "a lone folder of DICOM"
+            if count == 1
+            else f"{count} folders of DICOM that look like patients"
+        )
         return [
-            Note(f"layout files, recognised by {count} folders of DICOM that look like patients"),
+            Note(f"layout files, recognised by {folders}"),
             Note(
                 "folders of patients or studies are no labels; --layout folder takes them for "
                 "classes, whose names are stored"

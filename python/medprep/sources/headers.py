@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from medprep.sources.attributes import age_years, known, sex_code, view_code
-from medprep.sources.listing import Listing, is_dicom_name, may_be_dicom
+from medprep.sources.listing import Listing, begins_as_dicom, is_dicom_name, may_be_dicom
 from medprep.sources.options import SourceOptions
 from medprep.sources.patient_folders import class_level_folder
 from medprep.types import SourceItem
@@ -25,14 +25,19 @@ _NOT_BUILT_IN = {  # transfer syntaxes 1.2.840.10008.1.2.4.N by N; the core refu
     **dict.fromkeys(("100", "101", "102", "103", "107", "108"), "video"),
 }
 _PACKED = "1.2.840.10008.1.2.4."
+_LOOKED_AT = 32  # files with the suffix of another format
 _AT_ONCE = 16384  # files; bounds what a large set keeps in memory
 
 
 def add_headers(listing: Listing, options: SourceOptions) -> None:
     """Give DICOM items their frames; group (--group-by auto) and attributes if they have none."""
     listing.patients |= any(is_dicom_name(failure.path or "") for failure in listing.failures)
+    if listing.staged:
+        return
     places = [at for at, item in enumerate(listing.items) if may_be_dicom(item.path)]
-    if listing.staged or not places:
+    if len(places) < len(listing.items) and _wear_other_suffixes(listing):
+        places = list(range(len(listing.items)))
+    if not places:
         return
     listing.patients |= any(is_dicom_name(listing.items[at].path) for at in places)
     if options.read_headers is None or options.paths_only:
@@ -54,6 +59,13 @@ def add_headers(listing: Listing, options: SourceOptions) -> None:
                     listing, listing.items[at], header, options, counts
                 )
     _note_counts(listing, counts)
+
+
+def _wear_other_suffixes(listing: Listing) -> bool:
+    """True when DICOM is among files called .jpg, .png, ...; of an export all are, or none."""
+    paths = [item.path for item in listing.items if not may_be_dicom(item.path)]
+    some = paths[:: max(1, len(paths) // _LOOKED_AT)]
+    return any(begins_as_dicom(f"{listing.root}/{path}") for path in some)
 
 
 def _refused_kind(header: Mapping[str, Any]) -> str | None:

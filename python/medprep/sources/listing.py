@@ -279,12 +279,18 @@ def _is_bare_dicom(entry: os.DirEntry[str]) -> bool:
     if suffix in OTHER_SUFFIXES | IMAGE_SUFFIXES or entry.name.upper() == "DICOMDIR":
         return False
     try:
-        if not entry.is_file(follow_symlinks=False):
-            return False
-        with open(entry.path, "rb") as stream:  # noqa: PTH123 (a folder may hold 10^6 of them)
-            return stream.read(132)[128:] == b"DICM"
+        return entry.is_file(follow_symlinks=False) and begins_as_dicom(entry.path)
     except OSError:
         return False  # nothing promised an image
+
+
+def begins_as_dicom(file: str) -> bool:
+    """True when the file has DICOM's preamble; False when it cannot be read."""
+    try:
+        with open(file, "rb") as stream:  # noqa: PTH123 (a folder may hold 10^6 of them)
+            return stream.read(132)[128:] == b"DICM"
+    except OSError:
+        return False
 
 
 def _is_linked_folder(entry: os.DirEntry[str]) -> bool:

@@ -53,6 +53,15 @@ def test_a_group_column_is_stronger_than_the_header(tmp_path, list_of):
     assert list_of(src / "t.csv").items[0].group == "mine"
 
 
+def test_dicom_under_the_suffix_of_a_picture_is_dicom_all_the_same(tmp_path, list_of):
+    for number in range(40):
+        write_image(tmp_path / "src" / "a" / f"{number}.jpg", number)
+        data = chest_dicom(patient=f"7{number % 2}", seed=number % 2, side=32)
+        write(tmp_path / "src" / "b" / f"{number}.jpg", data)
+    listing = list_of(tmp_path / "src")
+    assert listing.patients and {item.group for item in listing.items} == {None, "70", "71"}
+
+
 def test_a_picture_without_a_suffix_is_no_patient(tmp_path, list_of):
     write_image(tmp_path / "a.png", 1)
     (tmp_path / "a.png").rename(tmp_path / "picture")
