@@ -286,3 +286,15 @@ def test_a_folder_called_unlabelled_is_a_class_with_a_word_of_advice(tmp_path):
     assert listing.class_names == ["Unlabelled", "a"]
     assert "--unlabelled Unlabelled stores them without a label" in notes_of(listing)
     assert "stores them without" not in notes_of(listing_of(tmp_path, unlabelled="Unlabelled"))
+
+
+def test_classes_inside_a_lone_folder_are_told_of(tmp_path):
+    write_classes(tmp_path, {"archive/normal": 1, "archive/sick": 1})
+    said = notes_of(listing_of(tmp_path))
+    assert "one folder that holds 2 folders: name it as SRC" in said and "first 'archive'" in said
+    assert "name it as SRC" not in notes_of(listing_of(tmp_path / "archive"))
+
+
+def test_a_lone_split_folder_is_no_wrapper(tmp_path):
+    write_classes(tmp_path, {"train/normal": 1, "train/sick": 1})
+    assert "name it as SRC" not in notes_of(listing_of(tmp_path))

@@ -33,7 +33,12 @@ from medprep.sources import (
 from medprep.sources.listing import DECODED_SUFFIXES, Listing, Note
 from medprep.sources.options import ReadHeaders, SourceOptions
 from medprep.sources.patient_folders import are_patients, class_level_folder
-from medprep.sources.unread import note_packed_archives, note_unread_tables, packed_archives
+from medprep.sources.unread import (
+    note_packed_archives,
+    note_unread_tables,
+    note_wrapped_classes,
+    packed_archives,
+)
 
 __all__ = [
     "LAYOUTS",
@@ -110,6 +115,7 @@ def list_source(src: Path, *, layout: str = "auto", options: SourceOptions) -> L
             listing.note(advice)
         if listing.layout in _PLAIN:
             note_unread_tables(listing, src)
+            note_wrapped_classes(listing, src)
         note_packed_archives(listing, src)
     if not listing.items and not listing.failures:
         suffixes = ", ".join(sorted(DECODED_SUFFIXES)[:6])

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from medprep.sources.listing import Listing
-from medprep.sources.places import files_in, homes
+from medprep.sources.listing import Listing, subfolders
+from medprep.sources.places import files_in, homes, lone_subfolder
 from medprep.sources.rows import TABLE_SUFFIXES
-from medprep.types import Failure
+from medprep.types import SPLIT_ALIASES, Failure
 
 _SPREADSHEETS = (".xls", ".xlsx")
 _ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar")
@@ -24,6 +24,19 @@ def note_unread_tables(listing: Listing, src: Path) -> None:
             f"{len(names)} tables beside the images are not read: they lack a column of paths or "
             "labels, or their first path names no file; `medprep scan TABLE` says what is missing",
             names[0],
+        )
+
+
+def note_wrapped_classes(listing: Listing, src: Path) -> None:
+    """Say that the lone folder in SRC, as archives unpack to, holds folders that may be classes."""
+    lone = lone_subfolder(src) if src.is_dir() else None
+    if lone is None or lone.lower() in SPLIT_ALIASES:
+        return
+    if len(inner := subfolders(src / lone)) > 1:
+        listing.note(
+            f"all images lie in one folder that holds {len(inner)} folders: name it as SRC if they "
+            "are classes or splits",
+            lone,
         )
 
 
