@@ -78,10 +78,11 @@ def test_idle_threads_of_a_pool_are_told_to_end():
 def test_ctrl_c_while_threads_are_waited_for_ends_the_wait():
     before = (
         "import os, signal, threading, time\n"
-        "threading.Thread(target=time.sleep, args=(600,)).start()\n"
-        "threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()\n"
+        "def interrupt():\n"
+        " while not threading._SHUTTING_DOWN: time.sleep(0.05)\n"
+        " time.sleep(0.2); os.kill(os.getpid(), signal.SIGINT); time.sleep(600)\n"
     )
-    done = leave_after("return", before=before)
+    done = leave_after("threading.Thread(target=interrupt).start()", before=before)
     assert (done.returncode, done.stderr) == (130, "")
 
 
