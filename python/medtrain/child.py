@@ -7,9 +7,11 @@ import os
 import re
 import signal
 import subprocess
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
+from typing import Any, Self
 
 from medtrain.errors import MedprepError
 
@@ -35,10 +37,15 @@ def run_child(words: Sequence[str]) -> str:
     Whatever interrupts the wait (Ctrl-C, a signal) ends the child too, before it is passed on.
     """
     environment = {k: v for k, v in os.environ.items() if k not in _LEFT_BEHIND}
-    with subprocess.Popen(
-        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
-    ) as child:
+    # A signal that raised inside Popen would leave the child behind, known to nobody.
+    with (
+        _Signals() as signals,
+        subprocess.Popen(
+            words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+        ) as child,
+    ):
         try:
+            signals.release()
             output, errors = child.communicate()
         except BaseException as interruption:
             _end(child, knows=isinstance(interruption, KeyboardInterrupt))
@@ -46,6 +53,33 @@ def run_child(words: Sequence[str]) -> str:
     if child.returncode != 0:
         raise ChildError(reason(child.returncode, output, errors))
     return output
+
+
+class _Signals:
+    """Holds signals back until `release`, which delivers those that have come meanwhile."""
+
+    def __init__(self) -> None:
+        self._before: dict[int, Any] = {}
+        self._came: list[int] = []
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():  # no other one gets any
+            for number in (*_SIGNALS, signal.SIGINT):
+                self._before[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
+    def release(self) -> None:
+        """Give the signals back to whom they belong; may raise what that one raises."""
+        while self._before:
+            signal.signal(*self._before.popitem())
+        while self._came:
+            signal.raise_signal(self._came.pop())
+
+    def _note(self, number: int, _frame: FrameType | None) -> None:
+        self._came.append(number)
 
 
 @contextmanager

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -132,7 +130,8 @@ def wait_for_child(pid: int) -> int:
     while time.monotonic() < deadline:
         for child in children_of(pid):
             words = Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0")
-            if b"serial" in words and os.fsencode(sys.executable) in words:
+            # One that is only just forked has its parent's words, of which `serial` is one, too.
+            if words[1:4] == [b"-m", b"medtrain", b"serial"]:
                 return child
         time.sleep(0.05)
     raise AssertionError("no trainer was started")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
 import sys
 
 import pytest
 
-from medtrain.child import ChildError, reason, run_child
+from medtrain.child import ChildError, reason, run_child, signals_end_this
 
 
 def python(code):
@@ -43,3 +45,19 @@ def test_the_reason_is_the_command_s_own(output, errors, said):
 def test_a_killed_child_is_named_by_its_signal():
     with pytest.raises(ChildError, match="ended with signal 9 and no message"):
         run_child(python("import os; os.kill(os.getpid(), 9)"))
+
+
+def test_a_signal_while_a_child_is_being_started_ends_the_child_too(monkeypatch):
+    started = []
+
+    class Popen(subprocess.Popen):
+        def __init__(self, *arguments, **keywords):
+            super().__init__(*arguments, **keywords)
+            started.append(self)
+            signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(subprocess, "Popen", Popen)
+    with pytest.raises(SystemExit) as ended, signals_end_this():
+        run_child([sys.executable, "-c", "import time; time.sleep(600)"])
+    assert ended.value.code == 128 + signal.SIGTERM
+    assert started[0].returncode == -signal.SIGTERM
