@@ -243,6 +243,20 @@ def test_the_steps_after_the_resize_equal_their_functions_one_by_one(channels):
     np.testing.assert_array_equal(_core.apply_to(image, only_resized), image)
 
 
+def test_specifications_in_turns_do_not_mix():
+    start = (Decode(), Resize(height=8, width=9))
+    image = np.random.default_rng(4).integers(0, 256, (8, 9, 3), dtype=np.uint8)
+    expected = {
+        PipelineSpec((*start, Gamma(gamma=2.0))).canonical(): _core.gamma(image, 2.0),
+        PipelineSpec((*start, Median())).canonical(): _core.median(image),
+    }
+    for _ in range(2):
+        for spec_json, pixels in expected.items():
+            with pytest.raises(SpecError):
+                _core.apply_to(image, spec_json.replace("uint8", "int7"))
+            np.testing.assert_array_equal(_core.apply_to(image, spec_json), pixels)
+
+
 def test_an_image_of_another_shape_than_the_resize_makes_is_refused():
     spec = PipelineSpec((Decode(), Resize(height=8, width=9), Median()))
     with pytest.raises(SpecError, match=r"\(8, 9, 3\), got \(9, 8, 3\)"):
