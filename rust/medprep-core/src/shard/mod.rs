@@ -19,6 +19,7 @@ mod plan;
 mod reader;
 mod record;
 mod row;
+mod sums;
 mod verify;
 mod verify_annotations;
 mod writer;

@@ -12,7 +12,8 @@ use super::member::Compression;
 use super::npz::NpzWriter;
 use super::plan::{ImageShape, PlannedSample, PlannedShard};
 use super::record::{Record, Row, SCHEMA, record_path, shard_path};
-use super::row::{ChannelSums, EncodedRow, RowEncoder, RowFields};
+use super::row::{EncodedRow, RowEncoder, RowFields};
+use super::sums::ChannelSums;
 use crate::error::{Error, Result};
 
 /// What must be known of a shard before its first row.
