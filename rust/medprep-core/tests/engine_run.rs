@@ -340,6 +340,43 @@ fn an_output_that_cannot_be_written_is_a_storage_error() {
 }
 
 #[test]
+fn a_shard_that_cannot_be_committed_ends_the_run_and_leaves_whole_shards_only() {
+    for threads in [1, 3] {
+        let world = World::new(60, 0);
+        let mut job = world.plan(&world.out, 60, 10);
+        job["threads"] = threads.into();
+        // No file can take its name.
+        fs::create_dir(shard_path(&world.out, "train-00001")).unwrap();
+        let error = run_job(&job).unwrap_err();
+        assert!(matches!(error, Error::Storage { .. }), "{error}");
+        assert!(error.to_string().contains("train-00001.npz"), "{error}");
+        let files = outputs(&world.out);
+        assert!(!files.contains_key("train-00001.json"));
+        for name in files.keys() {
+            assert!(!name.starts_with('.'), "{name} was left");
+            let Some(name) = name.strip_suffix(".json") else { continue };
+            let record = Record::load(&record_path(&world.out, name)).unwrap();
+            let path = shard_path(&world.out, name);
+            assert_eq!(verify_shard(&path, Some(&record), &record.sha256, record.bytes), []);
+        }
+    }
+}
+
+#[test]
+fn with_on_error_fail_the_shards_before_the_first_bad_file_are_committed() {
+    let world = World::new(30, 25);
+    let mut job = world.plan(&world.out, 30, 10);
+    job["threads"] = 1.into();
+    job["on_error"] = "fail".into();
+    assert!(matches!(run_job(&job), Err(Error::Decode { .. })));
+    let names: Vec<_> = outputs(&world.out).into_keys().collect();
+    assert_eq!(
+        names,
+        ["train-00000.json", "train-00000.npz", "train-00001.json", "train-00001.npz"]
+    );
+}
+
+#[test]
 fn the_manifest_sums_up_the_records() {
     let world = World::new(30, 6);
     let job = world.plan(&world.out, 30, 12);

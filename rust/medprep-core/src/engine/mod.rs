@@ -4,6 +4,7 @@
 //! the bytes do not depend on the number of threads, on timing or on interruption. Memory is
 //! threads x workspace plus a window of finished rows of a few MiB.
 
+mod committer;
 mod control;
 mod dicom_headers;
 mod job;

@@ -2,10 +2,12 @@
 
 use std::collections::HashSet;
 use std::sync::{Condvar, Mutex, PoisonError};
+use std::thread;
 use std::time::Instant;
 
 use serde::Serialize;
 
+use super::committer;
 use super::control::Control;
 use super::job::Job;
 use super::pool::pool;
@@ -101,12 +103,18 @@ fn run_pending(
         spare: Mutex::default(),
         end: Mutex::default(),
     };
-    // One long task a thread: they take images from the queue and wait for their turn to commit.
-    pool(threads)?.scope(|scope| {
-        for _ in 0..threads {
-            scope.spawn(|_| work(&shared));
-        }
-    });
+    let pool = pool(threads)?;
+    thread::scope(|scope| {
+        let (outbox, inbox) = committer::outbox();
+        committer::spawn(scope, &shared, inbox)?;
+        // One long task a thread: they take images from the queue and wait for their turn to commit.
+        pool.scope(|scope| {
+            for _ in 0..threads {
+                scope.spawn(|_| work(&shared, &outbox));
+            }
+        });
+        Ok::<_, Error>(())
+    })?;
     lock(&shared.sequence).abandon();
     let mut end = shared.end.into_inner().unwrap_or_else(PoisonError::into_inner);
     match end.error.take() {

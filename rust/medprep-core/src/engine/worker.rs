@@ -3,6 +3,7 @@
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::committer::Outbox;
 use super::control::Control;
 use super::job::Job;
 use super::queue::{Next, Queue, Task};
@@ -32,6 +33,15 @@ pub(super) struct Shared<'a> {
     pub(super) end: Mutex<End>,
 }
 
+impl Shared<'_> {
+    /// Ends the run for all with the first error given.
+    pub(super) fn give_up(&self, error: Error) {
+        self.control.cancel();
+        lock(&self.end).error.get_or_insert(error);
+        self.committed.notify_all();
+    }
+}
+
 /// How the run ends.
 #[derive(Debug, Default)]
 pub(super) struct End {
@@ -49,9 +59,9 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// Lets the other workers end when one dies of a bug, instead of waiting for it.
-struct CancelOnPanic<'a>(&'a Shared<'a>);
+pub(super) struct CancelOnPanic<'a, 'b>(pub(super) &'a Shared<'b>);
 
-impl Drop for CancelOnPanic<'_> {
+impl Drop for CancelOnPanic<'_, '_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
             self.0.control.cancel();
@@ -62,6 +72,7 @@ impl Drop for CancelOnPanic<'_> {
 /// What a thread keeps from sample to sample.
 struct Worker<'a> {
     shared: &'a Shared<'a>,
+    outbox: &'a Outbox,
     workspace: Workspace,
     data: Vec<u8>,
     /// The stored values of the present sample.
@@ -70,10 +81,11 @@ struct Worker<'a> {
     seconds: StageSeconds,
 }
 
-/// Works until nothing is left; errors end the run for all.
-pub(super) fn work(shared: &Shared) {
+/// Works until nothing is left; errors end the run for all. Complete shards go to `outbox`.
+pub(super) fn work(shared: &Shared, outbox: &Outbox) {
     let mut worker = Worker {
         shared,
+        outbox,
         workspace: Workspace::default(),
         data: Vec::new(),
         pixels: Vec::new(),
@@ -83,12 +95,9 @@ pub(super) fn work(shared: &Shared) {
     let guard = CancelOnPanic(shared);
     let result = worker.run();
     drop(guard);
-    let mut end = lock(&shared.end);
-    end.seconds += worker.seconds;
+    lock(&shared.end).seconds += worker.seconds;
     if let Err(error) = result {
-        shared.control.cancel();
-        end.error.get_or_insert(error);
-        shared.committed.notify_all();
+        shared.give_up(error);
     }
 }
 
@@ -215,10 +224,10 @@ impl Worker<'_> {
         let complete = lock(&shared.sequence).written(shard, payloads);
         let Some(writer) = complete else { return Ok(()) };
         let clock = Instant::now();
-        let record = writer.finish()?;
-        self.seconds.lap(Stage::Commit, clock);
-        shared.control.count_shard();
-        lock(&shared.end).finished.push(record.name);
+        let shard = writer.close()?;
+        self.seconds.lap(Stage::Close, clock);
+        // Nobody takes it only when the other thread died of a bug, which is reported there.
+        let _ = self.outbox.send(shard);
         Ok(())
     }
 }

@@ -25,12 +25,14 @@ pub enum Stage {
     Hash,
     /// Rows into the file.
     Write,
-    /// Closing a shard: directory, file hash, sync, rename, record.
+    /// Closing a shard: small arrays, directory, file hash.
+    Close,
+    /// From there to the names of shard and record: waiting for the disk, beside the other stages.
     Commit,
 }
 
 /// All stages in the order a sample meets them, with the names used in reports.
-pub const STAGES: [(Stage, &str); 9] = [
+pub const STAGES: [(Stage, &str); 10] = [
     (Stage::Read, "read"),
     (Stage::Decode, "decode"),
     (Stage::Resize, "resize"),
@@ -39,6 +41,7 @@ pub const STAGES: [(Stage, &str); 9] = [
     (Stage::Median, "median"),
     (Stage::Hash, "hash"),
     (Stage::Write, "write"),
+    (Stage::Close, "close"),
     (Stage::Commit, "commit"),
 ];
 

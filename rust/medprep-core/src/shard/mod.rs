@@ -39,4 +39,4 @@ pub use reader::{Npz, NpzMember};
 pub use record::{Record, Row, is_done, record_path, shard_path};
 pub use row::{EncodedRow, RowEncoder, RowFields};
 pub use verify::{Problem, verify_shard};
-pub use writer::{ShardHeader, ShardWriter};
+pub use writer::{ClosedShard, ShardHeader, ShardWriter};

@@ -54,6 +54,29 @@ pub struct ShardWriter {
     sums: ChannelSums,
 }
 
+/// A shard that is written and not yet visible; dropped before [`ClosedShard::commit`], nothing of
+/// it remains.
+#[derive(Debug)]
+pub struct ClosedShard {
+    file: Arc<TempFile>,
+    /// Of the record.
+    path: PathBuf,
+    record: Record,
+}
+
+impl ClosedShard {
+    /// Commits the shard, then its record.
+    ///
+    /// # Errors
+    /// `Storage`; then nothing is visible under the final names.
+    pub fn commit(self) -> Result<Record> {
+        remove_if_there(&self.path)?;
+        self.file.commit()?;
+        write_atomic(&self.path, self.record.to_json().as_bytes())?;
+        Ok(self.record)
+    }
+}
+
 impl ShardWriter {
     /// Starts the shard in the folder `out`, which is created when absent.
     ///
@@ -186,11 +209,18 @@ impl ShardWriter {
     /// # Errors
     /// `Storage`; then nothing is visible under the final names. `Spec` when an id or group is
     /// longer than planned.
-    pub fn finish(mut self) -> Result<Record> {
+    pub fn finish(self) -> Result<Record> {
+        self.close()?.commit()
+    }
+
+    /// Writes the small arrays and everything else that needs no waiting for the disk.
+    ///
+    /// # Errors
+    /// As [`ShardWriter::finish`].
+    pub fn close(mut self) -> Result<ClosedShard> {
         self.write_arrays()?;
         let path = record_path(&self.out, &self.header.shard.name);
-        remove_if_there(&path)?;
-        let file = self.npz.finish()?;
+        let (file, identity) = self.npz.finish()?;
         let channels = self.shape.2;
         let record = Record {
             schema: SCHEMA,
@@ -199,8 +229,8 @@ impl ShardWriter {
             index: self.header.shard.index,
             fingerprint: self.header.fingerprint,
             samples_sha256: self.header.samples_sha256,
-            bytes: file.bytes,
-            sha256: file.sha256,
+            bytes: identity.bytes,
+            sha256: identity.sha256,
             count: self.rows.len() as u64,
             pixels: (self.rows.len() * self.shape.0 * self.shape.1) as u64,
             rows: self.rows,
@@ -209,8 +239,7 @@ impl ShardWriter {
             sum_squares: self.sums.squares[..channels].to_vec(),
             dtype: self.header.image.dtype,
         };
-        write_atomic(&path, record.to_json().as_bytes())?;
-        Ok(record)
+        Ok(ClosedShard { file, path, record })
     }
 
     fn write_arrays(&mut self) -> Result<()> {
