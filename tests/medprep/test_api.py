@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from importlib.metadata import version
 
 import cv2
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from tiny_collections import write_image
 
 import medprep
+from medprep import _core
 from medprep.errors import DecodeError, MedprepError, SpecError, UsageError
 
 RNG = np.random.default_rng(3)
@@ -20,6 +22,10 @@ def test_importing_the_package_imports_nothing_heavy():
     code = "import sys, medprep; sys.exit(str({'numpy', 'yaml', 'click'} & set(sys.modules) or 0))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stderr.strip() in ("", "0")
+
+
+def test_package_and_core_have_the_version_that_run_json_names():
+    assert version("medprep") == medprep.__version__ == _core.__version__
 
 
 def test_every_public_name_is_there_and_explained():

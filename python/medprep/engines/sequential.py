@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from medprep.engines.core import run_in_core
 from medprep.engines.job import Job, Progress, Stop
-from medprep.engines.python_rows import run_in_python
 from medprep.report import EngineResult
 
 
@@ -12,4 +11,6 @@ def run_sequential(job: Job, *, stop: Stop, progress: Progress) -> EngineResult:
     """Make all shards with one thread."""
     if job.kernel == "rust":
         return run_in_core(job, threads=1, stop=stop, progress=progress)
+    from medprep.engines.python_rows import run_in_python  # as in `threads`
+
     return run_in_python(job, pool=None, ahead=1, stop=stop, progress=progress)
