@@ -9,7 +9,7 @@ from typing import Any
 from medprep import allowed, privacy
 from medprep.errors import PrivacyError, SpecError
 from medprep.options import DataOptions
-from medprep.plan import Plan, check_samples, read_samples
+from medprep.plan import Plan, check_samples, read_paths
 from medprep.planning import source_options
 from medprep.sources import Listing, list_source
 from medprep.split import DEFAULT_RATIOS, FROM_FOLDER, parse_split
@@ -58,11 +58,7 @@ def refuse_new_images(plan: Plan, src: Path, out: Path, *, key_file: Path | None
             )
     if state is not None:
         return
-    planned = {
-        sample.path
-        for shard in plan.shards
-        for sample in read_samples(out, shard, private=plan.private)
-    }
+    planned = read_paths(out, private=plan.private)
     with privacy.nameless_errors(src, private=plan.private, listing=True):
         listing = _list_again(plan, src)
     usable, _ = allowed.split_usable(listing.items)
