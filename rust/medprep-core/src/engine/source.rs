@@ -57,6 +57,7 @@ impl SourceRoot {
     pub fn read_start(&self, path: &str, most: u64, data: &mut Vec<u8>) -> Result<u64> {
         let (file, bytes) = self.open_file(path)?;
         data.clear();
+        data.reserve(bytes.min(most) as usize + 1);
         file.take(most).read_to_end(data).map_err(cannot_read)?;
         Ok(bytes)
     }
