@@ -1,4 +1,5 @@
-//! A data set as a walk over its elements (PS3.5 section 7): borrowed, bounded, without recursion.
+//! The guard: a data set as a walk over its elements (PS3.5 section 7): borrowed, bounded, without
+//! recursion.
 //!
 //! Values are noted by their place and never copied. Sequences of defined length are stepped over;
 //! those of undefined length are followed to their end, at most [`MAX_NESTING`] deep.
@@ -30,6 +31,14 @@ impl Encoding {
 
     pub fn u32(self, bytes: [u8; 4]) -> u32 {
         if self.big_endian { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) }
+    }
+
+    pub fn of_u16(self, value: u16) -> [u8; 2] {
+        if self.big_endian { value.to_be_bytes() } else { value.to_le_bytes() }
+    }
+
+    pub fn of_u32(self, value: u32) -> [u8; 4] {
+        if self.big_endian { value.to_be_bytes() } else { value.to_le_bytes() }
     }
 }
 

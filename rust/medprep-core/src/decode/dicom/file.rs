@@ -6,11 +6,13 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use dicom_core::VR;
 use flate2::{Decompress, FlushDecompress, Status};
 
-use super::attributes::Attributes;
+use super::attributes::{Attributes, PADDING, TRANSFER_SYNTAX_UID};
 use super::elements::{Encoding, is_short, is_vr};
 use super::error::decode_error;
+use super::object::read_value;
 use super::syntax;
 use crate::error::Item;
 use crate::{Error, Result};
@@ -83,15 +85,20 @@ fn read_meta(data: &[u8]) -> Result<Meta> {
         bare_start(data).ok_or_else(|| decode_error("not a DICOM file: no DICM mark"))?
     };
     let mut meta = Meta { transfer_syntax: None, end: start };
+    let mut uid = None;
     // The group's length element is not looked at: the group ends where another begins.
     while data.get(meta.end..meta.end + 2) == Some(&[2, 0]) {
         let (number, value, after) = meta_element(data, meta.end)
             .ok_or_else(|| decode_error("the file ends inside its meta group"))?;
-        if number == 0x0010 {
-            let text = String::from_utf8_lossy(&data[value]);
-            meta.transfer_syntax = Some(text.trim_matches(['\0', ' ']).to_owned());
+        if number == TRANSFER_SYNTAX_UID.number as u16 {
+            uid = Some(value);
         }
         meta.end = after;
+    }
+    if let Some(place) = uid {
+        let text =
+            read_value(Encoding::EXPLICIT_LE, TRANSFER_SYNTAX_UID.number, VR::UI, &data[place])?;
+        meta.transfer_syntax = Some(text.to_raw_str().trim_matches(PADDING).to_owned());
     }
     Ok(meta)
 }
@@ -158,7 +165,7 @@ impl<'a> DataSet<'a> {
     /// # Errors
     /// `Decode` when the elements are damaged.
     pub fn attributes(&self) -> Result<Attributes<'_>> {
-        Ok(Attributes::read(&self.data, self.start..self.data.len(), self.encoding)?)
+        Attributes::read(&self.data, self.start..self.data.len(), self.encoding)
     }
 }
 

@@ -170,13 +170,13 @@ fn photometric(a: &Attributes) -> Result<Photometric> {
     let name = a
         .text(tags::PHOTOMETRIC_INTERPRETATION)
         .ok_or_else(|| decode_error("no PhotometricInterpretation"))?;
-    Ok(match name {
-        b"MONOCHROME1" => Photometric::Monochrome1,
-        b"MONOCHROME2" => Photometric::Monochrome2,
-        b"PALETTE COLOR" => Photometric::PaletteColor,
-        b"RGB" => Photometric::Rgb,
-        b"YBR_FULL" => Photometric::YbrFull,
-        b"YBR_FULL_422" => Photometric::YbrFull422,
+    Ok(match name.as_str() {
+        "MONOCHROME1" => Photometric::Monochrome1,
+        "MONOCHROME2" => Photometric::Monochrome2,
+        "PALETTE COLOR" => Photometric::PaletteColor,
+        "RGB" => Photometric::Rgb,
+        "YBR_FULL" => Photometric::YbrFull,
+        "YBR_FULL_422" => Photometric::YbrFull422,
         _ => {
             const KNOWN: [&str; 9] = [
                 "YBR_ICT",
@@ -189,7 +189,7 @@ fn photometric(a: &Attributes) -> Result<Photometric> {
                 "CMYK",
                 "YBR_FULL_420",
             ];
-            let known = KNOWN.iter().find(|known| known.as_bytes() == name);
+            let known = KNOWN.iter().find(|known| **known == name);
             return Err(match known {
                 Some(known) => unsupported(format!("DICOM photometric interpretation {known}")),
                 None => decode_error("unknown PhotometricInterpretation"),

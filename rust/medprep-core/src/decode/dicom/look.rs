@@ -58,8 +58,7 @@ impl Lut {
         let data = item.bytes(tags::LUT_DATA).ok_or_else(|| decode_error("no LUTData"))?;
         let short = || decode_error(format!("LUTData is shorter than its {count} entries"));
         let entries: Vec<u16> = if data.len() >= 2 * count {
-            let words = data[..2 * count].as_chunks::<2>().0;
-            words.iter().map(|&word| item.encoding().u16(word)).collect()
+            item.words(tags::LUT_DATA, count)?
         } else if bits <= 8 && data.len() >= count {
             data[..count].iter().map(|&byte| byte.into()).collect()
         } else {
@@ -169,9 +168,9 @@ pub(super) fn of_frames(
 
 fn window(a: &Attributes) -> Option<VoiWindow> {
     let (center, width) = (a.number(tags::WINDOW_CENTER)?, a.number(tags::WINDOW_WIDTH)?);
-    let function = match a.text(tags::VOI_LUT_FUNCTION) {
-        Some(b"LINEAR_EXACT") => VoiFunction::LinearExact,
-        Some(b"SIGMOID") => VoiFunction::Sigmoid,
+    let function = match a.text(tags::VOI_LUT_FUNCTION).as_deref() {
+        Some("LINEAR_EXACT") => VoiFunction::LinearExact,
+        Some("SIGMOID") => VoiFunction::Sigmoid,
         _ => VoiFunction::Linear,
     };
     let usable = if function == VoiFunction::Linear { width >= 1.0 } else { width > 0.0 };

@@ -13,14 +13,28 @@
 //!
 //! [`decode_dicom`] is 2 with memory of its own.
 //!
-//! Elements are read here and not by `dicom-object`: version 0.10.1 builds nested sequences by
+//! Inside, a file goes from hand to hand:
+//!
+//! - **guard** (`file`, `elements`): finds the meta group, the data set and, in it, the elements of an
+//!   allow-list (`attributes`) by a bounded walk without recursion. It notes places and copies
+//!   nothing; sequences are stepped over, and cut or lying ones refused, and those that can only be
+//!   stepped over by following them where they nest too deep.
+//! - **`dicom-object`** (`object`): what was found is handed to it as a small data set: true lengths,
+//!   no sequences, nothing that is not on the list. Its `dicom-parser` parses that into an
+//!   `InMemDicomObject`, through which values are read: text, integers, decimal strings, floats, the
+//!   words of tables, the transfer syntax of the meta group. An item of a sequence that is looked at
+//!   (a LUT, a functional group) is found and handed over as a data set of its own, so that of
+//!   thousands of frames only the wanted ones cost anything.
+//! - **header** (`header`, `look`, `palette`, `summary`): what the values mean, checked.
+//! - **frames** (`frames`, `fragments`, `native`, `rle`, `jpeg`): pixels, from the places that the
+//!   guard noted.
+//!
+//! `dicom-object` is not given whole files because version 0.10.1 builds nested sequences by
 //! recursion, so that a file of 360 kB ends the process by a stack overflow that nothing can catch,
-//! it refuses meta groups with a wrong length, and its `dicom-parser` 0.10.1 makes room for the
-//! length that an element claims before it has read any of it. The first is shown by
-//! `tests_peer::a_deep_file_ends_dicom_object`, the second by
-//! `tests::a_meta_group_that_lies_about_its_length_is_read`. Where both can read a file they must
-//! agree: the tests compare the attributes of files that `dicom-object` writes in every encoding,
-//! and those of the real files beside the repository.
+//! it refuses meta groups with a wrong length, its `dicom-parser` 0.10.1 makes room for the length
+//! that an element claims before it has read any of it, and it would read every name and date. The
+//! first is shown by `tests_peer::a_deep_file_ends_dicom_object`, the second by
+//! `tests::a_meta_group_that_lies_about_its_length_is_read`.
 
 mod attributes;
 mod elements;
@@ -32,6 +46,7 @@ mod header;
 mod jpeg;
 mod look;
 mod native;
+mod object;
 mod palette;
 mod rle;
 mod summary;

@@ -38,7 +38,7 @@ impl Palette {
             first = i64::from(start);
             let mut entries = match (a.bytes(plain), a.bytes(segmented)) {
                 (Some(data), _) => plain_entries(a, plain, data, count, bits)?,
-                (None, Some(data)) => segments(&units(a, segmented, data, bits), count)
+                (None, Some(data)) => segments(&units(a, segmented, data, bits)?, count)
                     .ok_or_else(|| decode_error(format!("{} is damaged", segmented.name)))?,
                 (None, None) => return Err(decode_error(format!("no {}", plain.name))),
             };
@@ -63,8 +63,7 @@ fn plain_entries(
     bits: u16,
 ) -> Result<Vec<u16>> {
     if data.len() >= 2 * count {
-        let words = data[..2 * count].as_chunks::<2>().0;
-        return Ok(words.iter().map(|&word| a.encoding().u16(word)).collect());
+        return a.words(tag, count);
     }
     if data.len() >= count {
         // Two 8-bit entries a word; a descriptor of 16 bits over such data means full scale.
@@ -74,12 +73,15 @@ fn plain_entries(
     Err(decode_error(format!("{} is shorter than its {count} entries", tag.name)))
 }
 
+/// A segment has at most four units and makes at least one of at most 65,536 entries.
+const MOST_UNITS: usize = 4 << 16;
+
 /// The numbers that segments are made of: bytes or words.
-fn units(a: &Attributes, tag: Tag, data: &[u8], bits: u16) -> Vec<u16> {
+fn units(a: &Attributes, tag: Tag, data: &[u8], bits: u16) -> Result<Vec<u16>> {
     if bits <= 8 && a.is_bytes(tag) {
-        return data.iter().map(|&byte| byte.into()).collect();
+        return Ok(data.iter().take(MOST_UNITS).map(|&byte| byte.into()).collect());
     }
-    data.as_chunks::<2>().0.iter().map(|&word| a.encoding().u16(word)).collect()
+    a.words(tag, MOST_UNITS)
 }
 
 /// Expands segments (C.7.9.2): discrete, linear, and indirect ones that repeat earlier segments.

@@ -86,7 +86,7 @@ impl Summary {
             view: text(a, tags::VIEW_POSITION),
             laterality: first(tags::IMAGE_LATERALITY, tags::LATERALITY),
             sex: text(a, tags::PATIENT_SEX),
-            age_years: a.text(tags::PATIENT_AGE).and_then(age_years),
+            age_years: a.text(tags::PATIENT_AGE).and_then(|text| age_years(&text)),
             spacing: spacing(a),
             rows: count(tags::ROWS),
             columns: count(tags::COLUMNS),
@@ -100,16 +100,12 @@ impl Summary {
     }
 }
 
-/// UTF-8, or else each byte as a character, so that different ids stay different.
 fn text(a: &Attributes, tag: Tag) -> String {
-    let bytes = a.text(tag).unwrap_or_default();
-    let text = std::str::from_utf8(bytes);
-    text.map_or_else(|_| bytes.iter().map(|&byte| char::from(byte)).collect(), str::to_owned)
+    a.text(tag).unwrap_or_default()
 }
 
 /// `045Y`, `018M`, `003W`, `010D`, or a bare number of years, as in the RSNA sets.
-fn age_years(text: &[u8]) -> Option<f64> {
-    let text = std::str::from_utf8(text).ok()?;
+fn age_years(text: &str) -> Option<f64> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let per_year = match &text[digits.len()..] {
         "" | "Y" | "y" => 1.0,
@@ -142,12 +138,12 @@ mod tests {
 
     #[test]
     fn ages_are_in_years_and_capped() {
-        assert_eq!(age_years(b"045Y"), Some(45.0));
-        assert_eq!(age_years(b"018M"), Some(1.5));
-        assert_eq!(age_years(b"58"), Some(58.0));
-        assert_eq!(age_years(b"101Y"), Some(90.0));
-        assert_eq!(age_years(b"148"), Some(90.0));
-        assert_eq!(age_years(b"old"), None);
-        assert_eq!(age_years(b"-3Y"), None);
+        assert_eq!(age_years("045Y"), Some(45.0));
+        assert_eq!(age_years("018M"), Some(1.5));
+        assert_eq!(age_years("58"), Some(58.0));
+        assert_eq!(age_years("101Y"), Some(90.0));
+        assert_eq!(age_years("148"), Some(90.0));
+        assert_eq!(age_years("old"), None);
+        assert_eq!(age_years("-3Y"), None);
     }
 }

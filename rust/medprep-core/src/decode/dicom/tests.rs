@@ -1,4 +1,4 @@
-//! The reader of elements against `dicom-object`, and files that lie.
+//! Files that `dicom-object` writes, and files that lie.
 
 use dicom_core::{DataElement, PrimitiveValue, VR, dicom_value};
 use dicom_dictionary_std::{tags, uids};
