@@ -74,13 +74,22 @@ unsafe fn load16(at: *const u8) -> __m128i {
     unsafe { _mm_loadu_si128(at.cast()) }
 }
 
-/// Two 16-byte loads `at` bytes after the starts of two outputs, ready for [`RGB_TAPS`].
+/// Taps of a load for `taps` in all: four, unless five make it fewer loads.
+const fn taps_per_load(taps: usize) -> usize {
+    if taps > 0 && taps.div_ceil(4) == taps.div_ceil(5) { 4 } else { 5 }
+}
+
+/// Two 16-byte loads `at` bytes after the starts of two outputs, ready for [`RGB_TAPS`] up to `TAPS`.
 ///
 /// # Safety
 /// Both are readable.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
-unsafe fn load_pixels(row: *const u8, [left, right]: [usize; 2], at: usize) -> __m256i {
+unsafe fn load_pixels<const TAPS: usize>(
+    row: *const u8,
+    [left, right]: [usize; 2],
+    at: usize,
+) -> __m256i {
     let top_mask = _mm256_set1_epi64x(0x00FF_FFFF_FFFF_FFFF);
     let top_mask = _mm256_blend_epi32::<0b0011_0011>(top_mask, _mm256_set1_epi32(-1));
     let top = _mm256_setr_epi32(0, 0, 0, 0x4B00_0000, 0, 0, 0, 0x4B00_0000);
@@ -91,6 +100,9 @@ unsafe fn load_pixels(row: *const u8, [left, right]: [usize; 2], at: usize) -> _
             load16(row.wrapping_add(right + at)),
         )
     };
+    if TAPS == 4 {
+        return _mm256_blend_epi32::<0b1000_1000>(source, top);
+    }
     _mm256_or_si256(_mm256_and_si256(source, top_mask), top)
 }
 
@@ -143,9 +155,9 @@ unsafe fn sum_along<const TAPS: usize>(
     weights: &Weights,
     masks: &[__m256i; 5],
 ) -> __m256 {
-    // SAFETY: the caller's promise.
-    let mut source = unsafe { load_pixels(row, starts, 0) };
     if TAPS == 0 {
+        // SAFETY: the caller's promise.
+        let mut source = unsafe { load_pixels::<5>(row, starts, 0) };
         let mut value = product(source, masks[0], weights.of(0, taps));
         for (tap, &mask) in masks.iter().enumerate().skip(1) {
             value = _mm256_add_ps(value, product(source, mask, weights.of(tap, taps)));
@@ -153,7 +165,7 @@ unsafe fn sum_along<const TAPS: usize>(
         let mut tap = 5;
         while tap + 7 <= taps {
             // SAFETY: the caller's promise.
-            source = unsafe { load_pixels(row, starts, 3 * tap) };
+            source = unsafe { load_pixels::<5>(row, starts, 3 * tap) };
             for &mask in masks {
                 value = _mm256_add_ps(value, product(source, mask, weights.middle));
             }
@@ -162,21 +174,33 @@ unsafe fn sum_along<const TAPS: usize>(
         for tap in tap..taps {
             if tap % 5 == 0 {
                 // SAFETY: the caller's promise.
-                source = unsafe { load_pixels(row, starts, 3 * tap) };
+                source = unsafe { load_pixels::<5>(row, starts, 3 * tap) };
             }
             value = _mm256_add_ps(value, product(source, masks[tap % 5], weights.of(tap, taps)));
         }
         return value;
     }
+    macro_rules! load {
+        ($tap:literal) => {
+            // SAFETY: the caller's promise; fours end where fives do, or before.
+            unsafe {
+                match taps_per_load(TAPS) {
+                    4 => load_pixels::<4>(row, starts, 3 * $tap),
+                    _ => load_pixels::<5>(row, starts, 3 * $tap),
+                }
+            }
+        };
+    }
+    let mut source = load!(0);
     let mut value = product(source, masks[0], weights.of(0, TAPS));
     macro_rules! add {
         ($($tap:literal)*) => {$(
             if $tap < TAPS {
-                if $tap % 5 == 0 {
-                    // SAFETY: the caller's promise.
-                    source = unsafe { load_pixels(row, starts, 3 * $tap) };
+                let at = const { $tap % taps_per_load(TAPS) };
+                if at == 0 {
+                    source = load!($tap);
                 }
-                let part = product(source, masks[$tap % 5], weights.of($tap, TAPS));
+                let part = product(source, masks[at], weights.of($tap, TAPS));
                 value = _mm256_add_ps(value, part);
             }
         )*};
