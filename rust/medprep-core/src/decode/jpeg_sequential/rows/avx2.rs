@@ -2,12 +2,12 @@
 
 use core::arch::x86_64::{
     __m256i as Vector, _mm_loadu_si128, _mm256_add_epi16 as add16, _mm256_add_epi32 as add32,
-    _mm256_alignr_epi8, _mm256_and_si256 as and, _mm256_broadcastsi128_si256, _mm256_cvtepu8_epi16,
-    _mm256_loadu_si256, _mm256_madd_epi16 as madd, _mm256_mulhrs_epi16 as mul_round,
-    _mm256_or_si256 as or, _mm256_packs_epi32 as pack32, _mm256_packus_epi16 as pack_unsigned16,
-    _mm256_permute2x128_si256, _mm256_set1_epi16 as set16, _mm256_set1_epi32 as set32,
-    _mm256_shuffle_epi8, _mm256_slli_epi16, _mm256_srai_epi16, _mm256_srai_epi32,
-    _mm256_srli_epi16, _mm256_storeu_si256, _mm256_sub_epi16 as sub16,
+    _mm256_alignr_epi8, _mm256_and_si256 as and, _mm256_blendv_epi8, _mm256_broadcastsi128_si256,
+    _mm256_cvtepu8_epi16, _mm256_loadu_si256, _mm256_madd_epi16 as madd,
+    _mm256_mulhrs_epi16 as mul_round, _mm256_or_si256 as or, _mm256_packs_epi32 as pack32,
+    _mm256_packus_epi16 as pack_unsigned16, _mm256_permute2x128_si256, _mm256_set1_epi16 as set16,
+    _mm256_set1_epi32 as set32, _mm256_shuffle_epi8, _mm256_slli_epi16, _mm256_srai_epi16,
+    _mm256_srai_epi32, _mm256_srli_epi16, _mm256_storeu_si256, _mm256_sub_epi16 as sub16,
     _mm256_unpackhi_epi16 as high16, _mm256_unpacklo_epi16 as low16,
 };
 
@@ -144,43 +144,58 @@ fn shift_right32<const SHIFT: u32>(values: Vector) -> Vector {
     }
 }
 
-/// For each 16 of the 48 bytes of 16 interleaved pixels and each channel: which of the channel's
-/// bytes go there; 128 for none.
-static INTERLEAVING: [[[u8; 16]; 3]; 3] = {
-    let mut places = [[[128; 16]; 3]; 3];
+/// Where the 16 pixels of a lane have their channels when interleaved: byte `i` of the 48 is of channel
+/// `i % 3` and pixel `i / 3`. In every 16 of them a channel has other places than in the other two,
+/// so one shuffle brings all its bytes into place: for each channel and place, which of its bytes.
+static INTERLEAVING: [[u8; 16]; 3] = {
+    let mut from = [[0; 16]; 3];
     let mut i = 0;
     while i < 48 {
         let pixel = i / 3;
-        places[i / 16][i % 3][i % 16] = (pixel % 2 * 8 + pixel / 2) as u8;
+        from[i % 3][i % 16] = (pixel % 2 * 8 + pixel / 2) as u8;
         i += 1;
     }
-    places
+    from
+};
+
+/// By the remainder of a place divided by three: 255 there, 0 elsewhere.
+static EVERY_THIRD: [[u8; 16]; 3] = {
+    let mut masks = [[0; 16]; 3];
+    let mut place = 0;
+    while place < 16 {
+        masks[place % 3][place] = 255;
+        place += 1;
+    }
+    masks
 };
 
 /// Interleaves 32 pixels.
 #[inline]
 #[target_feature(enable = "avx2")]
 fn store_rgb(out: &mut [u8; 3 * WHOLE], r: Vector, g: Vector, b: Vector) {
-    let first = third(&INTERLEAVING[0], r, g, b);
-    let second = third(&INTERLEAVING[1], r, g, b);
-    let last = third(&INTERLEAVING[2], r, g, b);
+    let r = _mm256_shuffle_epi8(r, both_lanes(&INTERLEAVING[0]));
+    let g = _mm256_shuffle_epi8(g, both_lanes(&INTERLEAVING[1]));
+    let b = _mm256_shuffle_epi8(b, both_lanes(&INTERLEAVING[2]));
+    let first = merge(r, g, b);
+    let second = merge(g, b, r);
+    let last = merge(b, r, g);
     let [upper, middle, lower] = out.as_chunks_mut::<WHOLE>().0 else { unreachable!("96 bytes") };
     store(upper, _mm256_permute2x128_si256::<0x20>(first, second));
     store(middle, _mm256_permute2x128_si256::<0x30>(last, first));
     store(lower, _mm256_permute2x128_si256::<0x31>(second, last));
 }
 
-/// 16 of the 48 bytes of every lane's pixels.
+/// Of every lane's places 0, 3, ... those of `a`, of places 1, 4, ... those of `b`, else those of `c`.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn third(places: &[[u8; 16]; 3], r: Vector, g: Vector, b: Vector) -> Vector {
-    or(or(pick(r, &places[0]), pick(g, &places[1])), pick(b, &places[2]))
+fn merge(a: Vector, b: Vector, c: Vector) -> Vector {
+    let ac = _mm256_blendv_epi8(c, a, both_lanes(&EVERY_THIRD[0]));
+    _mm256_blendv_epi8(ac, b, both_lanes(&EVERY_THIRD[1]))
 }
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn pick(channel: Vector, places: &[u8; 16]) -> Vector {
+fn both_lanes(bytes: &[u8; 16]) -> Vector {
     // SAFETY: the array is 16 bytes.
-    let places = unsafe { _mm_loadu_si128(places.as_ptr().cast()) };
-    _mm256_shuffle_epi8(channel, _mm256_broadcastsi128_si256(places))
+    _mm256_broadcastsi128_si256(unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) })
 }
