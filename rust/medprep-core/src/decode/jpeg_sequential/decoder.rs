@@ -266,7 +266,8 @@ impl<'a> Blocks<'a> {
             // No overflow: the bound was kept before this chunk, which has 64 blocks at most.
             *sum = sum.wrapping_add(i32::from(*dc));
             *dc = *sum as i16;
-            beyond |= !(-bound..=bound).contains(sum);
+            // Both ends in one comparison.
+            beyond |= sum.wrapping_add(bound) as u32 > 2 * bound as u32;
         };
         for mcu in places[from..to].chunks_exact(self.layout.blocks_per_mcu()) {
             let (luma, chroma) = mcu.split_at(luma);
