@@ -150,8 +150,9 @@ fn decode_until_halt<'t>(
                     *work.reaches.get_unchecked_mut(block) = step.reach();
                     *work.slots.base.get_unchecked(block) as usize
                 };
-                let places =
-                    step.positions().map(|at| base + usize::from(work.places[usize::from(at)]));
+                let [late, early] = step.positions();
+                let place = |at: u8| base + usize::from(work.places[usize::from(at)]);
+                let places = [place(late), place(early)];
                 pending = Pending { places, values: entry.values(reader.bits) };
                 reader.skip(entry);
                 // SAFETY: as above.

@@ -339,7 +339,9 @@ fn ac_symbol(symbol: u8) -> Symbol {
 /// The value of `size` raw bits, T.81 F.2.2.1: the lower half of the range stands for negatives.
 #[inline(always)]
 fn extend(raw: u32, size: u32) -> i32 {
-    if size > 0 && raw >> (size - 1) == 0 { raw as i32 - ((1 << size) - 1) } else { raw as i32 }
+    // Without a branch: signs can not be predicted.
+    let is_negative = raw << 1 >> size == 0;
+    raw as i32 - (((1 << size) - 1) & -i32::from(is_negative))
 }
 
 /// Canonical codes by length, T.81 C.2 and F.2.2.3.
@@ -474,5 +476,22 @@ impl Window {
         self.left -= size - trailing;
         let raw = (self.bits >> self.left << trailing) & ((1 << size) - 1);
         Some((extend(raw, size), trailing))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lower_half_of_the_raw_values_is_negative() {
+        assert_eq!(extend(0, 0), 0);
+        for size in 1..=15 {
+            let half = 1 << (size - 1);
+            assert_eq!(extend(0, size), 1 - 2 * half);
+            assert_eq!(extend(half as u32 - 1, size), -half);
+            assert_eq!(extend(half as u32, size), half);
+            assert_eq!(extend(2 * half as u32 - 1, size), 2 * half - 1);
+        }
     }
 }
