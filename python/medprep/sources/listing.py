@@ -27,22 +27,9 @@ _OTHER_IMAGES = frozenset(
 )
 IMAGE_SUFFIXES = DECODED_SUFFIXES | _OTHER_IMAGES
 OTHER_SUFFIXES = frozenset(
-    {
-        ".csv",
-        ".tsv",
-        ".tab",
-        ".txt",
-        ".json",
-        ".jsonl",
-        ".xml",
-        ".html",
-        ".htm",
-        ".yaml",
-        ".yml",
-        ".md",
-    }
-    | {".pdf", ".zip", ".gz", ".tar", ".7z", ".npy", ".npz", ".parquet", ".xls", ".xlsx", ".doc"}
-    | {".docx", ".nii", ".mha", ".h5", ".hdf5", ".mat", ".mp4", ".avi", ".py", ".ipynb"}
+    {".csv", ".tsv", ".tab", ".txt", ".json", ".jsonl", ".xml", ".html", ".htm", ".yaml", ".yml"}
+    | {".md", ".pdf", ".doc", ".docx", ".xls", ".xlsx", ".zip", ".gz", ".tar", ".7z", ".npy"}
+    | {".npz", ".parquet", ".nii", ".mha", ".h5", ".hdf5", ".mat", ".mp4", ".avi", ".py", ".ipynb"}
 )
 """Common suffixes of files that are no images: these are not opened to see whether they are."""
 _DICOM_SUFFIXES = frozenset({".dcm", ".dicom"})
