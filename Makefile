@@ -14,10 +14,10 @@ PYTHON_CODE  := python tests benches/python
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test quick lint rust-test python-test fmt bench bench-full parity turbojpeg hostile torture fuzz lock docs clean
+.PHONY: help setup demo test quick lint rust-test python-test fmt bench bench-full parity turbojpeg avx512 hostile torture fuzz lock docs clean
 
 help: ## print this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # ---- set-up ---------------------------------------------------------------------------------
 
@@ -88,6 +88,9 @@ parity: setup ## thousands of random images and parameters against the installed
 turbojpeg: ## the JPEG decoders against C libjpeg-turbo (needs cmake and nasm, which build it)
 	@for tool in cmake nasm; do command -v $$tool >/dev/null || { echo "make turbojpeg needs $$tool to build libjpeg-turbo: install it with the system's packages" >&2; exit 1; }; done
 	cargo test --locked -p medprep-core --features turbojpeg --test turbojpeg
+
+avx512: ## the AVX-512 kernels on an emulated CPU, where the real one lacks it (Debian; 20 min)
+	@bash scripts/avx512.sh
 
 hostile: setup ## 10,000 damaged and lying files, one by one and through both kernels
 	$(BIN)/python tests/hostile/run_hostile.py --count 10000
