@@ -32,6 +32,7 @@ OTHER_SUFFIXES = frozenset(
     | {".npz", ".parquet", ".nii", ".mha", ".h5", ".hdf5", ".mat", ".mp4", ".avi", ".py", ".ipynb"}
 )
 """Common suffixes of files that are no images: these are not opened to see whether they are."""
+_KNOWN_SUFFIXES = OTHER_SUFFIXES | IMAGE_SUFFIXES
 _DICOM_SUFFIXES = frozenset({".dcm", ".dicom"})
 _IGNORED_FOLDERS = frozenset({"__MACOSX"})
 _MAX_NAME = 255  # bytes of one part of a path on Linux
@@ -263,7 +264,7 @@ def _is_bare_dicom(entry: os.DirEntry[str]) -> bool:
     A DICOMDIR has the same preamble and no pixels: it is an index, which the walk does not need.
     """
     suffix = os.path.splitext(entry.name)[1].lower()  # noqa: PTH122
-    if suffix in OTHER_SUFFIXES | IMAGE_SUFFIXES or entry.name.upper() == "DICOMDIR":
+    if suffix in _KNOWN_SUFFIXES or entry.name.upper() == "DICOMDIR":
         return False
     try:
         return entry.is_file(follow_symlinks=False) and begins_as_dicom(entry.path)
