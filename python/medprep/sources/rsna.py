@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from medprep.errors import SourceError, UsageError
@@ -31,6 +32,9 @@ CLASSES = ("Normal", "No Lung Opacity / Not Normal", FINDING)
 WITHOUT_CLASS_TABLE = ("No Lung Opacity", FINDING)
 _NIH_NAME = re.compile(r"(\d{8})_\d{3}\.png", re.ASCII)
 _MAX_MAPPING_BYTES = 2**28  # the official one has about 15 MB
+
+Found = tuple[str, Failure | None]
+"""Path of an image and what is wrong with it, if anything is."""
 
 
 @dataclass(slots=True)
@@ -76,10 +80,13 @@ def list_source(src: Path, options: SourceOptions) -> Listing:
     )
     folders = [join(home, name) for name in (TRAIN, TEST) if (src / home / name).is_dir()]
     index = ImageIndex(src, folders)
-    _list_labelled(listing, index, join(home, TRAIN), labelled, patients or {}, options)
-    _list_others(listing, index, patients or {})
+    find = partial(_find, join(home, TRAIN))
+    list_labelled(listing, index, labelled, find, patients or {}, options)
+    list_others(listing, index, patients or {}, lack="a label row")
+    note_boxes(listing)
     listing.items.sort(key=lambda item: item.path)
-    _note_tables(listing, with_classes)
+    if not with_classes:
+        listing.note(f"no {CLASSES_TABLE}: two classes by Target instead of three")
     if options.groups:
         note_patients(listing, patients, beside=LABELS)
     return listing
@@ -167,19 +174,25 @@ def read_mapping(home: Path, image_key: str) -> dict[str, str] | None:
     return found
 
 
-def _list_labelled(
+def _find(folder: str, image: str, entry: Labelled, index: ImageIndex) -> Found:
+    path = f"{folder}/{image}.dcm"
+    failure = index.refuse(path)
+    if failure is None and entry.problem is not None:
+        failure = Failure(printable(path), "plan", entry.problem)
+    return path, failure
+
+
+def list_labelled(
     listing: Listing,
     index: ImageIndex,
-    folder: str,
     labelled: Mapping[str, Labelled],
+    find: Callable[[str, Labelled, ImageIndex], Found],
     patients: Mapping[str, str],
     options: SourceOptions,
 ) -> None:
+    """Items and failures of the labelled images; what is left in the index has no label."""
     for image, entry in labelled.items():
-        path = f"{folder}/{image}.dcm"
-        failure = index.refuse(path)
-        if failure is None and entry.problem is not None:
-            failure = Failure(printable(path), "plan", entry.problem)
+        path, failure = find(image, entry, index)
         if failure is not None:
             listing.failures.append(failure)
         else:
@@ -194,27 +207,27 @@ def _list_labelled(
         index.paths.pop(path, None)
 
 
-def _list_others(listing: Listing, index: ImageIndex, patients: Mapping[str, str]) -> None:
-    """What no row names: the test images, and strays beside the training images."""
+def list_others(
+    listing: Listing, index: ImageIndex, patients: Mapping[str, str], *, lack: str
+) -> None:
+    """Set aside what nothing labels: test images, strays, what readers did not agree upon."""
     others = [path for path, failure in index.paths.items() if failure is None]
     for path in others:
-        image = Path(path).stem
-        item = SourceItem(path=path, split=UNLABELLED_SPLIT, group=patients.get(image))
-        listing.items.append(item)
+        group = patients.get(Path(path).stem)
+        listing.items.append(SourceItem(path=path, split=UNLABELLED_SPLIT, group=group))
     listing.failures += [failure for failure in index.paths.values() if failure is not None]
     if others:
         listing.note(
-            f"{len(others)} images without a label row are set aside in split "
-            f"{UNLABELLED_SPLIT} (label -1)"
+            f"{len(others)} images without {lack} are set aside in split {UNLABELLED_SPLIT} "
+            "(label -1)"
         )
 
 
-def _note_tables(listing: Listing, with_classes: bool) -> None:
+def note_boxes(listing: Listing) -> None:
+    """Say how many boxes there are."""
     boxes = sum(len(item.boxes or ()) for item in listing.items)
     positive = sum(bool(item.boxes) for item in listing.items)
     listing.note(f"{boxes} boxes on {positive} images")
-    if not with_classes:
-        listing.note(f"no {CLASSES_TABLE}: two classes by Target instead of three")
 
 
 def note_patients(listing: Listing, patients: Mapping[str, str] | None, *, beside: str) -> None:

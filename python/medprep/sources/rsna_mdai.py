@@ -18,8 +18,18 @@ from medprep.sources.box_columns import parse_box
 from medprep.sources.listing import Listing, printable
 from medprep.sources.options import SourceOptions
 from medprep.sources.places import ImageIndex, files_in, find_home
-from medprep.sources.rsna import CLASSES, FINDING, Labelled, note_patients, read_mapping
-from medprep.types import UNLABELLED_SPLIT, Failure, SourceItem
+from medprep.sources.rsna import (
+    CLASSES,
+    FINDING,
+    Found,
+    Labelled,
+    list_labelled,
+    list_others,
+    note_boxes,
+    note_patients,
+    read_mapping,
+)
+from medprep.types import Failure
 
 NAME = "rsna-mdai"
 ANNOTATIONS_START = "pneumonia-challenge-annotations-adjudicated"
@@ -58,8 +68,9 @@ def list_source(src: Path, options: SourceOptions) -> Listing:
         header_groups=False,
     )
     index = ImageIndex(src, [home])
-    _list_labelled(listing, index, labelled, patients or {}, options)
-    _list_others(listing, index, patients or {})
+    list_labelled(listing, index, labelled, _find, patients or {}, options)
+    list_others(listing, index, patients or {}, lack=f"a label of the group {CONSENSUS}")
+    note_boxes(listing)
     listing.items.sort(key=lambda item: item.path)
     if options.groups:
         note_patients(listing, patients, beside=f"{ANNOTATIONS_START}*.json")
@@ -149,30 +160,7 @@ def _contradiction(entry: Labelled) -> str | None:
     return None
 
 
-def _list_labelled(
-    listing: Listing,
-    index: ImageIndex,
-    labelled: Mapping[str, Labelled],
-    patients: Mapping[str, str],
-    options: SourceOptions,
-) -> None:
-    for image, entry in labelled.items():
-        path, failure = _find(image, entry, index)
-        if failure is not None:
-            listing.failures.append(failure)
-        else:
-            listing.items.append(
-                SourceItem(
-                    path=path,
-                    class_name=options.label(entry.class_name),
-                    group=patients.get(image),
-                    boxes=tuple(entry.boxes),
-                )
-            )
-        index.paths.pop(path, None)
-
-
-def _find(image: str, entry: Labelled, index: ImageIndex) -> tuple[str, Failure | None]:
+def _find(image: str, entry: Labelled, index: ImageIndex) -> Found:
     """The file of an image, looked up among those that the guarded walk has found."""
     if not _UID.fullmatch(image):
         return "", Failure(printable(image), "plan", "not a UID")
@@ -182,20 +170,3 @@ def _find(image: str, entry: Labelled, index: ImageIndex) -> tuple[str, Failure 
     if entry.problem is not None:
         return path, Failure(printable(path), "plan", entry.problem)
     return path, index.paths[path]
-
-
-def _list_others(listing: Listing, index: ImageIndex, patients: Mapping[str, str]) -> None:
-    """What the readers did not agree upon."""
-    others = [path for path, failure in index.paths.items() if failure is None]
-    for path in others:
-        group = patients.get(Path(path).stem)
-        listing.items.append(SourceItem(path=path, split=UNLABELLED_SPLIT, group=group))
-    listing.failures += [failure for failure in index.paths.values() if failure is not None]
-    if others:
-        listing.note(
-            f"{len(others)} images without a label of the group {CONSENSUS} are set aside in split "
-            f"{UNLABELLED_SPLIT} (label -1)"
-        )
-    boxes = sum(len(item.boxes or ()) for item in listing.items)
-    positive = sum(bool(item.boxes) for item in listing.items)
-    listing.note(f"{boxes} boxes on {positive} images")
