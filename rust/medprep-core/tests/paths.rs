@@ -98,6 +98,56 @@ fn area_in_any_bands_equals_the_definition() {
 }
 
 #[test]
+fn area_equals_the_definition_where_many_sums_lie_at_a_half() {
+    let mut random = Random(11);
+    let mut resizer = AreaResizer::default();
+    // Source and target; sums are whole multiples of 1/16, 1/64, 1/256 (all parts of rows and columns
+    // exact in binary), then of no such number.
+    let shapes = [
+        ([240, 320], [60, 240]),
+        ([320, 240], [240, 60]),
+        ([256, 384], [96, 144]),
+        ([128, 512], [56, 224]),
+        ([333, 401], [97, 101]),
+        ([700, 90], [31, 40]),
+    ];
+    for (case, ([h, w], [height, width])) in shapes.into_iter().enumerate() {
+        for kind in 0..4 {
+            let mut src = random.image(h, w, 3);
+            let (data, row_len) = (src.data_mut(), 3 * w);
+            for (i, value) in data.iter_mut().enumerate() {
+                *value = match kind {
+                    0 => *value,
+                    1 => {
+                        if *value < 128 {
+                            0
+                        } else {
+                            255
+                        }
+                    }
+                    2 => (i / row_len + i % row_len) as u8,
+                    _ => *value % 2 + 200,
+                };
+            }
+            let mut expected = ImageU8::zeros(height, width, 3);
+            let scratch = &mut geometry::Scratch::default();
+            Cpu::Scalar
+                .force(|| resize_into(&src, &mut expected, Interpolation::Area, scratch))
+                .unwrap();
+            let (rows, columns) = (Axis::whole(h, height), Axis::whole(w, width));
+            for cpu in vector_paths() {
+                let mut got = vec![0; height * width * 3];
+                resizer.start(cpu, &rows, &columns, 3);
+                for band in src.data().chunks((1 + case * 5) * row_len) {
+                    resizer.push_rows(band, row_len, &mut got, width * 3);
+                }
+                assert!(got == expected.data(), "{cpu:?} {h}x{w} -> {height}x{width}, kind {kind}");
+            }
+        }
+    }
+}
+
+#[test]
 fn every_mode_and_interpolation_equals_the_definition() {
     let mut random = Random(6);
     let scratch = &mut geometry::Scratch::default();

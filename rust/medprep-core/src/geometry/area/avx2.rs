@@ -8,7 +8,7 @@ use std::arch::x86_64::*;
 
 use super::Pass;
 use super::block;
-use super::plan::GROUP;
+use super::plan::{ColumnPlan, GROUP};
 
 /// 2^23, the float whose mantissa ends in ones.
 pub(super) const TWO23: f32 = 8_388_608.0;
@@ -210,6 +210,88 @@ unsafe fn sum_along<const TAPS: usize>(
     value
 }
 
+/// One weight of two outputs, each in all four lanes of its 128 bits.
+///
+/// # Safety
+/// The plan has output `output + 1`, padding included.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+pub(super) unsafe fn two_weights(plan: &ColumnPlan, of: usize, output: usize) -> __m256 {
+    let spread = _mm256_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1);
+    // SAFETY: the caller's promise.
+    let two = unsafe { _mm_loadl_epi64(plan.ends[of].as_ptr().add(output).cast()) };
+    _mm256_permutevar8x32_ps(_mm256_castsi256_ps(_mm256_castsi128_si256(two)), spread)
+}
+
+/// Rounds to even, saturates and stores two outputs as four bytes each.
+///
+/// # Safety
+/// `at` is writable for 8 bytes.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+pub(super) unsafe fn emit_two(at: *mut u8, sums: __m256) {
+    let words = _mm256_cvtps_epi32(sums);
+    let words = _mm256_packs_epi32(words, words);
+    let bytes = _mm256_packus_epi16(words, words);
+    let (low, high) = (_mm256_castsi256_si128(bytes), _mm256_extracti128_si256::<1>(bytes));
+    // SAFETY: the caller's promise.
+    unsafe { _mm_storel_epi64(at.cast(), _mm_unpacklo_epi32(low, high)) }
+}
+
+/// Sums of RGB along a row, two outputs at a time: what is the same for all outputs.
+pub(super) struct Along {
+    masks: [__m256i; 5],
+    middle: Weight,
+}
+
+/// Where two outputs begin, and their weights.
+pub(super) struct Two {
+    starts: [usize; 2],
+    weights: Weights,
+}
+
+impl Along {
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    pub fn new(plan: &ColumnPlan) -> Self {
+        let mut masks = [_mm256_setzero_si256(); 5];
+        for (mask, bytes) in masks.iter_mut().zip(&RGB_TAPS) {
+            // SAFETY: 16 bytes of a constant.
+            *mask = unsafe { _mm256_broadcastsi128_si256(_mm_loadu_si128(bytes.as_ptr().cast())) };
+        }
+        let middle = _mm256_set1_ps(plan.middle);
+        Self { masks, middle: [middle, _mm256_mul_ps(middle, _mm256_set1_ps(TWO23))] }
+    }
+
+    /// # Safety
+    /// The plan has output `output + 1`, padding included.
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    pub unsafe fn outputs(&self, plan: &ColumnPlan, output: usize) -> Two {
+        let weight = |of: usize| {
+            // SAFETY: the caller's promise.
+            let weight = unsafe { two_weights(plan, of, output) };
+            [weight, _mm256_mul_ps(weight, _mm256_set1_ps(TWO23))]
+        };
+        let weights =
+            Weights { first: weight(0), last: [weight(1), weight(2)], middle: self.middle };
+        // SAFETY: the caller's promise.
+        let start = |i: usize| unsafe { *plan.start.as_ptr().add(output + i) as usize };
+        Two { starts: [start(0), start(1)], weights }
+    }
+
+    /// `TAPS` taps, or `taps` for 0.
+    ///
+    /// # Safety
+    /// 16 bytes are readable at every fifth tap from the starts on.
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    pub unsafe fn sum<const TAPS: usize>(&self, row: *const u8, of: &Two, taps: usize) -> __m256 {
+        // SAFETY: the caller's promise.
+        unsafe { sum_along::<TAPS>(row, of.starts, taps, &of.weights, &self.masks) }
+    }
+}
+
 /// `TAPS` taps, or as many as the plan says for 0.
 ///
 /// # Safety
@@ -217,15 +299,7 @@ unsafe fn sum_along<const TAPS: usize>(
 #[target_feature(enable = "avx2,fma")]
 unsafe fn rgb<const TAPS: usize>(pass: &mut Pass<'_>) {
     let plan = pass.plan;
-    let mut masks = [_mm256_setzero_si256(); 5];
-    for (mask, bytes) in masks.iter_mut().zip(&RGB_TAPS) {
-        // SAFETY: 16 bytes of a constant.
-        *mask = unsafe { _mm256_broadcastsi128_si256(_mm_loadu_si128(bytes.as_ptr().cast())) };
-    }
-    let two23 = _mm256_set1_ps(TWO23);
-    let middle = _mm256_set1_ps(plan.middle);
-    let middle = [middle, _mm256_mul_ps(middle, two23)];
-    let spread = _mm256_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1);
+    let along = Along::new(plan);
     let rows = pass.rows.map(|row| row.as_ptr().wrapping_sub(pass.base));
     let emit = pass.emit.as_mut_ptr();
     // SAFETY: all arrays of the plan, `sums` and `emit` hold whole groups, 16 outputs each; a
@@ -233,28 +307,15 @@ unsafe fn rgb<const TAPS: usize>(pass: &mut Pass<'_>) {
     unsafe {
         for pair in pass.groups.start * GROUP / 2..pass.groups.end * GROUP / 2 {
             let output = 2 * pair;
-            let starts = [plan.start.as_ptr().add(output), plan.start.as_ptr().add(output + 1)]
-                .map(|start| *start as usize);
-            let weight = |of: usize| {
-                let two = _mm_loadl_epi64(plan.ends[of].as_ptr().add(output).cast());
-                let two = _mm256_castsi256_ps(_mm256_castsi128_si256(two));
-                let weight = _mm256_permutevar8x32_ps(two, spread);
-                [weight, _mm256_mul_ps(weight, two23)]
-            };
-            let weights = Weights { first: weight(0), last: [weight(1), weight(2)], middle };
+            let two = along.outputs(plan, output);
             let sums = pass.sums.as_mut_ptr().add(output * 4);
             let mut sum = _mm256_loadu_ps(sums);
             let mut emitted = emit.add(output * 4);
             for (&row, step) in rows.iter().zip(&pass.steps) {
-                let value = sum_along::<TAPS>(row, starts, plan.taps, &weights, &masks);
+                let value = along.sum::<TAPS>(row, &two, plan.taps);
                 sum = _mm256_add_ps(sum, _mm256_mul_ps(value, _mm256_set1_ps(step.weight)));
                 if step.ends {
-                    let words = _mm256_cvtps_epi32(sum);
-                    let words = _mm256_packs_epi32(words, words);
-                    let bytes = _mm256_packus_epi16(words, words);
-                    let low = _mm256_castsi256_si128(bytes);
-                    let high = _mm256_extracti128_si256::<1>(bytes);
-                    _mm_storel_epi64(emitted.cast(), _mm_unpacklo_epi32(low, high));
+                    emit_two(emitted, sum);
                     emitted = emitted.wrapping_add(pass.emit_stride);
                     sum = _mm256_mul_ps(value, _mm256_set1_ps(step.next));
                 }

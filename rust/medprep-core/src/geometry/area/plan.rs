@@ -38,12 +38,23 @@ impl Axis {
         (ratio >= 1.0 && (scale - ratio).abs() < f64::EPSILON).then_some(ratio as usize)
     }
 
+    /// Source positions behind `target`; the last target position may have less than the others.
+    fn cell(&self, target: usize) -> f64 {
+        let scale = self.scale();
+        scale.min(self.source as f64 - target as f64 * scale)
+    }
+
+    /// The weight in `target` of a source position that lies wholly in it.
+    pub(super) fn whole_weight(&self, target: usize) -> f32 {
+        (1.0 / self.cell(target)) as f32
+    }
+
     /// The first source position and the weights behind `target` (section E.5 of the notes).
     pub(super) fn taps(&self, target: usize, weights: &mut Vec<f32>) -> usize {
         let scale = self.scale();
         let begin = target as f64 * scale;
         let end = begin + scale;
-        let cell = scale.min(self.source as f64 - begin);
+        let cell = self.cell(target);
         let last = (end.floor() as usize).min(self.source - 1);
         let first = (begin.ceil() as usize).min(last);
         weights.clear();
@@ -52,7 +63,7 @@ impl Axis {
         if has_left {
             weights.push(((first as f64 - begin) / cell) as f32);
         }
-        weights.extend((first..last).map(|_| (1.0 / cell) as f32));
+        weights.extend(std::iter::repeat_n((1.0 / cell) as f32, last - first));
         if end - last as f64 > 1e-3 {
             weights.push(((end - last as f64).min(1.0).min(cell) / cell) as f32);
         }

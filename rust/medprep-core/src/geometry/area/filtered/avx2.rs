@@ -1,0 +1,295 @@
+//! AVX2: sums down columns of 16-bit lanes, sums along rows with one output pixel per 128 bits.
+
+#[allow(clippy::wildcard_imports, reason = "dozens of intrinsics")]
+use std::arch::x86_64::*;
+
+use super::super::avx2 as ordered;
+use super::super::plan::{ColumnPlan, GROUP};
+use super::Rows;
+use super::plan::{Chunk, Eight, VECTOR};
+
+/// How the sums of a target row become values.
+#[derive(Clone, Copy)]
+pub(super) struct Rounding {
+    /// The weight of a whole row.
+    pub weight: f32,
+    /// What to add to 65536 times a value, so that its upper half is rounded.
+    pub offset: f32,
+    /// Lower halves below this are doubtful.
+    pub doubt: i32,
+}
+
+/// The even and the odd columns of a vector, as 16-bit words.
+#[derive(Clone, Copy)]
+struct Columns {
+    even: __m256i,
+    odd: __m256i,
+}
+
+/// 128 times the weighted sum of two rows, each weight in 1/65536: the products rounded down to
+/// 1/256, their mean rounded up.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn parts(rows: [__m256i; 2], weights: [__m256i; 2]) -> Columns {
+    let high = _mm256_set1_epi16(0xFF00_u16 as i16);
+    let even = |i: usize| product(_mm256_slli_epi16::<8>(rows[i]), weights[i]);
+    let odd = |i: usize| product(_mm256_and_si256(rows[i], high), weights[i]);
+    Columns { even: _mm256_avg_epu16(even(0), even(1)), odd: _mm256_avg_epu16(odd(0), odd(1)) }
+}
+
+/// `_mm256_mulhi_epu16`, which the compiler widens to 32 bits when it sees what is multiplied.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn product(left: __m256i, right: __m256i) -> __m256i {
+    let product: __m256i;
+    // SAFETY: an instruction of AVX2, from registers to a register.
+    unsafe {
+        std::arch::asm!(
+            "vpmulhuw {product}, {left}, {right}",
+            product = lateout(ymm_reg) product,
+            left = in(ymm_reg) left,
+            right = in(ymm_reg) right,
+            options(pure, nomem, nostack, preserves_flags),
+        );
+    }
+    product
+}
+
+/// `whole + parts / 128` as floats, 65536 times as large, in the order of the columns.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn joined(whole: Columns, parts: Columns) -> [__m256; 4] {
+    let high = |whole, parts| _mm256_add_epi16(whole, _mm256_srli_epi16::<7>(parts));
+    let (high_even, high_odd) = (high(whole.even, parts.even), high(whole.odd, parts.odd));
+    let low_even = _mm256_slli_epi16::<9>(parts.even);
+    let low_odd = _mm256_slli_epi16::<9>(parts.odd);
+    let (low, high) =
+        (_mm256_unpacklo_epi16(low_even, low_odd), _mm256_unpacklo_epi16(high_even, high_odd));
+    let (low_2, high_2) =
+        (_mm256_unpackhi_epi16(low_even, low_odd), _mm256_unpackhi_epi16(high_even, high_odd));
+    // Columns 0.. and 16.., 4.. and 20.., 8.. and 24.., 12.. and 28..
+    let a = _mm256_cvtepi32_ps(_mm256_unpacklo_epi16(low, high));
+    let b = _mm256_cvtepi32_ps(_mm256_unpackhi_epi16(low, high));
+    let c = _mm256_cvtepi32_ps(_mm256_unpacklo_epi16(low_2, high_2));
+    let d = _mm256_cvtepi32_ps(_mm256_unpackhi_epi16(low_2, high_2));
+    [
+        _mm256_permute2f128_ps::<0x20>(a, b),
+        _mm256_permute2f128_ps::<0x20>(c, d),
+        _mm256_permute2f128_ps::<0x31>(a, b),
+        _mm256_permute2f128_ps::<0x31>(c, d),
+    ]
+}
+
+/// Sums a chunk's columns over the rows of a cell, a whole row counting 65536.
+///
+/// # Safety
+/// AVX2 and FMA are there; the chunk was planned for rows as long, and `sums` has its vectors.
+#[target_feature(enable = "avx2,fma")]
+pub(super) unsafe fn sum_down(rows: &Rows<'_>, chunk: &Chunk, sums: &mut [f32]) {
+    let [(top, top_part), (bottom, bottom_part)] = rows.edges();
+    let weights = [_mm256_set1_epi16(top_part as i16), _mm256_set1_epi16(bottom_part as i16)];
+    let whole = rows.whole();
+    let last = top.len() - VECTOR;
+    for vector in 0..chunk.vectors {
+        let at = (chunk.from + VECTOR * vector).min(last);
+        // SAFETY: `at` is at most `VECTOR` before the end of the rows, all as long as `top`, and
+        // not before `from`, so that the sums, which begin there, have room.
+        unsafe {
+            let load = |row: &[u8]| {
+                let from = row.as_ptr().add(at);
+                [_mm256_loadu_si256(from.cast()), _mm256_loadu_si256(from.add(32).cast())]
+            };
+            let (mut both, mut odd) = ([_mm256_setzero_si256(); 2], [_mm256_setzero_si256(); 2]);
+            for row in whole {
+                for (i, words) in load(row).into_iter().enumerate() {
+                    both[i] = _mm256_add_epi16(both[i], words);
+                    odd[i] = _mm256_add_epi16(odd[i], _mm256_srli_epi16::<8>(words));
+                }
+            }
+            let (top, bottom) = (load(top), load(bottom));
+            let to = sums.as_mut_ptr().add(at - chunk.from);
+            for i in 0..2 {
+                let even = _mm256_sub_epi16(both[i], _mm256_slli_epi16::<8>(odd[i]));
+                let parts = parts([top[i], bottom[i]], weights);
+                let sums = joined(Columns { even, odd: odd[i] }, parts);
+                for (j, eight) in sums.into_iter().enumerate() {
+                    _mm256_storeu_ps(to.add(32 * i + 8 * j), eight);
+                }
+            }
+        }
+    }
+}
+
+/// Estimates a chunk's outputs from the sums of its columns: bytes into `emit`, four per output, and
+/// into `doubtful` the pairs of outputs of which one may be wrong. Returns how many of these.
+///
+/// # Safety
+/// As [`sum_down`]; `emit` and `doubtful` have room for all outputs of the plan, or what is left of
+/// them.
+#[target_feature(enable = "avx2,fma")]
+pub(super) unsafe fn sum_along(
+    plan: &ColumnPlan,
+    chunk: &Chunk,
+    sums: &[f32],
+    weights: &[[Eight; 3]],
+    rounding: Rounding,
+    emit: &mut [u8],
+    doubtful: &mut [u32],
+) -> usize {
+    macro_rules! by_taps {
+        ($($taps:literal)*) => {
+            // SAFETY: the caller's promise is passed on.
+            unsafe {
+                match plan.taps {
+                    $($taps => estimate::<$taps>(plan, chunk, sums, weights, rounding, emit, doubtful),)*
+                    _ => estimate::<0>(plan, chunk, sums, weights, rounding, emit, doubtful),
+                }
+            }
+        };
+    }
+    by_taps!(2 3 4 5 6 7 8 9 10 11 12 13 14 15)
+}
+
+/// `TAPS` taps, or as many as the plan says for 0.
+///
+/// # Safety
+/// As [`sum_along`].
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn estimate<const TAPS: usize>(
+    plan: &ColumnPlan,
+    chunk: &Chunk,
+    sums: &[f32],
+    weights: &[[Eight; 3]],
+    rounding: Rounding,
+    emit: &mut [u8],
+    doubtful: &mut [u32],
+) -> usize {
+    let taps = if TAPS == 0 { plan.taps } else { TAPS };
+    let middle = _mm256_set1_ps(plan.middle);
+    let scale = _mm256_set1_ps(rounding.weight);
+    let offset = _mm256_set1_ps(rounding.offset);
+    let doubt = _mm256_set1_epi32(rounding.doubt);
+    let fraction = _mm256_set1_epi32(0xFFFF);
+    let sums = sums.as_ptr().wrapping_sub(chunk.from);
+    let mut doubts = 0;
+    for four in chunk.groups.start * GROUP / 4..chunk.groups.end * GROUP / 4 {
+        let mut values = [_mm256_setzero_si256(); 2];
+        for (i, value) in values.iter_mut().enumerate() {
+            let pair = 2 * four + i;
+            // SAFETY: the plan's lists hold whole groups; `sums` has `taps` pixels and one value
+            // from every start on.
+            let (left, right, weights) = unsafe {
+                let start = |i: usize| *plan.start.as_ptr().add(2 * pair + i) as usize;
+                let weights = &*weights.as_ptr().add(pair);
+                (sums.wrapping_add(start(0)), sums.wrapping_add(start(1)), weights)
+            };
+            // SAFETY: as above.
+            let pixel = |tap: usize| unsafe {
+                let left = _mm256_castps128_ps256(_mm_loadu_ps(left.add(3 * tap)));
+                _mm256_insertf128_ps::<1>(left, _mm_loadu_ps(right.add(3 * tap)))
+            };
+            // SAFETY: eight values.
+            let [first, last_but_one, last] =
+                [0, 1, 2].map(|of| unsafe { _mm256_load_ps(weights[of].0.as_ptr()) });
+            let mut sum = _mm256_mul_ps(pixel(taps - 1), last);
+            sum = _mm256_fmadd_ps(pixel(taps - 2), last_but_one, sum);
+            if taps > 2 {
+                sum = _mm256_fmadd_ps(pixel(0), first, sum);
+            }
+            if taps > 3 {
+                let mut between = pixel(1);
+                for tap in 2..taps - 2 {
+                    between = _mm256_add_ps(between, pixel(tap));
+                }
+                sum = _mm256_fmadd_ps(between, middle, sum);
+            }
+            *value = _mm256_cvtps_epi32(_mm256_fmadd_ps(sum, scale, offset));
+        }
+        let is_doubtful = values.map(|value| {
+            _mm256_castsi256_ps(_mm256_cmpgt_epi32(doubt, _mm256_and_si256(value, fraction)))
+        });
+        // A branch: a store without a known address would hold up the next loads.
+        if has_pixels(_mm256_or_ps(is_doubtful[0], is_doubtful[1])) {
+            for (i, is_doubtful) in is_doubtful.into_iter().enumerate() {
+                // SAFETY: no pair is put there twice, and there is room for all that are left.
+                unsafe { *doubtful.as_mut_ptr().add(doubts) = (2 * four + i) as u32 };
+                doubts = doubts.wrapping_add(usize::from(has_pixels(is_doubtful)));
+            }
+        }
+        let words = _mm256_packs_epi32(
+            _mm256_srli_epi32::<16>(values[0]),
+            _mm256_srli_epi32::<16>(values[1]),
+        );
+        let bytes = _mm256_packus_epi16(words, words);
+        let (low, high) = (_mm256_castsi256_si128(bytes), _mm256_extracti128_si256::<1>(bytes));
+        // SAFETY: four outputs of the plan, four bytes each.
+        unsafe {
+            let to = emit.as_mut_ptr().add(16 * four);
+            _mm_storeu_si128(to.cast(), _mm_unpacklo_epi32(low, high));
+        }
+    }
+    doubts
+}
+
+/// Whether a channel of two pixels is set; the fourth value of each is none.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn has_pixels(values: __m256) -> bool {
+    _mm256_movemask_ps(values) & 0b0111_0111 != 0
+}
+
+/// Sums pairs of outputs over the rows in OpenCV's order; the rows begin at `base`.
+///
+/// # Safety
+/// AVX2 and FMA are there; the rows hold all loads of the pairs' groups, and `emit` all outputs.
+#[target_feature(enable = "avx2,fma")]
+pub(super) unsafe fn sum_in_order(
+    plan: &ColumnPlan,
+    rows: &[&[u8]],
+    base: usize,
+    weights: &[f32],
+    pairs: &[u32],
+    emit: &mut [u8],
+) {
+    macro_rules! by_taps {
+        ($($taps:literal)*) => {
+            // SAFETY: the caller's promise is passed on.
+            unsafe {
+                match plan.taps {
+                    $($taps => in_order::<$taps>(plan, rows, base, weights, pairs, emit),)*
+                    _ => in_order::<0>(plan, rows, base, weights, pairs, emit),
+                }
+            }
+        };
+    }
+    by_taps!(2 3 4 5 6 7 8 9 10 11 12 13 14 15);
+}
+
+/// # Safety
+/// As [`sum_in_order`].
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn in_order<const TAPS: usize>(
+    plan: &ColumnPlan,
+    rows: &[&[u8]],
+    base: usize,
+    weights: &[f32],
+    pairs: &[u32],
+    emit: &mut [u8],
+) {
+    let along = ordered::Along::new(plan);
+    for &pair in pairs {
+        let output = 2 * pair as usize;
+        // SAFETY: the caller's promise; the pairs are of the plan.
+        unsafe {
+            let two = along.outputs(plan, output);
+            let mut sum = _mm256_setzero_ps();
+            for (row, &weight) in rows.iter().zip(weights) {
+                let value = along.sum::<TAPS>(row.as_ptr().wrapping_sub(base), &two, plan.taps);
+                sum = _mm256_add_ps(sum, _mm256_mul_ps(value, _mm256_set1_ps(weight)));
+            }
+            ordered::emit_two(emit.as_mut_ptr().add(4 * output), sum);
+        }
+    }
+}
