@@ -14,7 +14,7 @@ class EngineResult:
 
     stages: seconds per stage, summed over threads and processes. Kernel rust: `clahe` includes the
         ways to Lab and back, and on a vector path (see `medprep doctor`) in colour `gamma` too,
-        which then has no entry of its own; `close` is the end of a shard (its hash, mostly), and
+        which then has no entry of its own; `close` is the end of a shard (hashing it, mostly), and
         `commit` waiting for the disk, on a thread of its own beside all others.
     stopped: True when a stop was asked for before all shards were done.
     """

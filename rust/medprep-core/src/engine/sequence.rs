@@ -11,7 +11,7 @@ use crate::shard::{EncodedRow, ShardWriter, TempFile};
 
 /// What became of a sample.
 pub(super) enum Outcome {
-    Stored { row: EncodedRow, damaged: Option<String> },
+    Stored { row: Box<EncodedRow>, damaged: Option<String> },
     Failed(Error),
 }
 

@@ -169,7 +169,7 @@ impl Worker<'_> {
                 let boxes = sample.boxes.as_deref().map(|boxes| self.place(boxes));
                 let caption = sample.caption.as_deref().unwrap_or_default();
                 let fields = RowFields { label: sample.label, boxes, caption };
-                let row = self.encoder(&sample.split).encode(fields, pixels);
+                let row = Box::new(self.encoder(&sample.split).encode(fields, pixels));
                 self.seconds.lap(Stage::Hash, clock);
                 Outcome::Stored { row, damaged: decoded.damaged }
             }

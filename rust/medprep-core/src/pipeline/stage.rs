@@ -21,11 +21,11 @@ pub enum Stage {
     Gamma,
     /// Median filter.
     Median,
-    /// Checksums, leaf hash and compression of a row.
+    /// Checksums and sums of a row; if it is compressed, that and its leaf hash.
     Hash,
     /// Rows into the file.
     Write,
-    /// Closing a shard: small arrays, directory, file hash.
+    /// Closing a shard: small arrays, directory, hashes of the file and of rows as they are.
     Close,
     /// From there to the names of shard and record: waiting for the disk, beside the other stages.
     Commit,

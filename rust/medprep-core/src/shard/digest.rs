@@ -3,10 +3,8 @@
 use sha2::{Digest, Sha256};
 
 use super::plan::PixelType;
+use super::sha256::{Hash, PairedSha256};
 use crate::error::{Error, Result};
-
-/// A SHA-256.
-type Hash = [u8; 32];
 
 /// Lower-case hexadecimal.
 pub fn hex(bytes: &[u8]) -> String {
@@ -62,13 +60,14 @@ pub struct SampleFields<'a> {
 ///
 /// `SHA-256(0x00 || field...)`, every field its length as u64 LE and its bytes, in the order split,
 /// label, boxes, caption, dtype, shape, pixels: ids, paths and file layout do not enter.
-#[derive(Debug)]
-pub struct LeafHasher(Sha256);
+#[derive(Debug, Clone)]
+pub struct LeafHasher(PairedSha256);
 
 impl LeafHasher {
     /// Hashes everything before the pixels.
     pub fn new(fields: &SampleFields) -> Self {
-        let mut hasher = Self(Sha256::new_with_prefix([0]));
+        let mut hasher = Self(PairedSha256::new());
+        hasher.0.update(&[0]);
         let (height, width, channels) = fields.shape;
         let boxes: Vec<u8> = fields.boxes.iter().flat_map(|v| v.to_le_bytes()).collect();
         let sides = [height as u64, width as u64, channels as u64];
@@ -80,12 +79,12 @@ impl LeafHasher {
         hasher.field(fields.dtype.name().as_bytes());
         hasher.field(&shape);
         let bytes = sides.iter().product::<u64>() * fields.dtype.bytes() as u64;
-        hasher.0.update(bytes.to_le_bytes());
+        hasher.0.update(&bytes.to_le_bytes());
         hasher
     }
 
     fn field(&mut self, bytes: &[u8]) {
-        self.0.update((bytes.len() as u64).to_le_bytes());
+        self.0.update(&(bytes.len() as u64).to_le_bytes());
         self.0.update(bytes);
     }
 
@@ -94,9 +93,14 @@ impl LeafHasher {
         self.0.update(pixels);
     }
 
+    /// The next pixels, which are the next bytes of their file, too.
+    pub(super) fn update_with(&mut self, file: &mut PairedSha256, pixels: &[u8]) {
+        self.0.update_with(file, pixels);
+    }
+
     /// The leaf hash, once all `height * width * channels` values were given.
     pub fn finish(self) -> Hash {
-        self.0.finalize().into()
+        self.0.finish()
     }
 }
 

@@ -32,6 +32,11 @@ impl Compression {
         }
     }
 
+    /// Whether values stand in the file as they are.
+    pub(crate) fn is_verbatim(self) -> bool {
+        self == Self::None
+    }
+
     /// Bytes the NPY header takes in the file.
     ///
     /// In a deflated member it is a block of its own without compression, so that it keeps its

@@ -1,12 +1,12 @@
-//! One row on its way into the file: everything about it that needs no place yet.
+//! One row on its way into the file: what is known of it before it has a place.
 
 use super::annotation::StoredBox;
-use super::digest::{LeafHasher, SampleFields, hex};
+use super::digest::{LeafHasher, SampleFields};
 use super::member::{Compression, deflate_piece};
 use super::plan::PixelType;
 use super::sums::ChannelSums;
 
-/// Hashes, sums and packs rows; the part of writing that runs in parallel.
+/// Sums and packs rows; the part of writing that runs in parallel.
 #[derive(Debug, Clone)]
 pub struct RowEncoder {
     split: String,
@@ -24,7 +24,9 @@ pub struct EncodedRow {
     pub raw_bytes: usize,
     pub(crate) crc32: u32,
     pub(crate) crc32c: u32,
-    pub(crate) leaf: String,
+    /// Lacks the pixels if they are to stand in the file as they are: see
+    /// [`hash_file`](super::read_back::hash_file).
+    pub(crate) leaf: LeafHasher,
     pub(crate) sums: ChannelSums,
     pub(crate) boxes: Option<Vec<StoredBox>>,
 }
@@ -69,12 +71,14 @@ impl RowEncoder {
             dtype: self.dtype,
         };
         let mut leaf = LeafHasher::new(&fields);
-        leaf.update(&pixels);
+        if !self.compression.is_verbatim() {
+            leaf.update(&pixels);
+        }
         EncodedRow {
             raw_bytes: pixels.len(),
             crc32: crc32fast::hash(&pixels),
             crc32c: crc32c::crc32c(&pixels),
-            leaf: hex(&leaf.finish()),
+            leaf,
             sums: ChannelSums::of(&pixels, channels, self.dtype),
             boxes,
             payload: match self.compression {

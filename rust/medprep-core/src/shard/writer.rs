@@ -7,10 +7,12 @@ use std::sync::Arc;
 use super::annotation::{Annotations, StoredBox};
 use super::columns::Columns;
 use super::commit::{TempFile, create_folder, storage, write_atomic};
+use super::digest::hex;
 use super::failure::Failure;
 use super::member::Compression;
 use super::npz::NpzWriter;
 use super::plan::{ImageShape, PlannedSample, PlannedShard};
+use super::read_back::BegunLeaf;
 use super::record::{Record, Row, SCHEMA, record_path, shard_path};
 use super::row::{EncodedRow, RowEncoder, RowFields};
 use super::sums::ChannelSums;
@@ -48,7 +50,9 @@ pub struct ShardWriter {
     header: ShardHeader,
     shape: (usize, usize, usize),
     npz: NpzWriter,
+    /// Without their leaf hashes.
     rows: Vec<Row>,
+    leaves: Vec<BegunLeaf>,
     columns: Columns,
     failures: Vec<Failure>,
     sums: ChannelSums,
@@ -96,6 +100,7 @@ impl ShardWriter {
             shape,
             npz,
             rows: Vec::new(),
+            leaves: Vec::new(),
             failures: Vec::new(),
             sums: ChannelSums::default(),
         })
@@ -142,11 +147,14 @@ impl ShardWriter {
             boxes_dropped: (dropped > 0).then_some(dropped as u32),
             caption_bytes: (!caption.is_empty()).then_some(caption.len() as u32),
             attributes,
-            leaf: row.leaf.clone(),
+            leaf: String::new(),
             damaged,
         });
         self.sums.add(&row.sums);
-        self.npz.push(row.payload.len(), row.raw_bytes, row.crc32)
+        let place = self.npz.push(row.payload.len(), row.raw_bytes, row.crc32);
+        let bytes = if self.header.compression.is_verbatim() { row.raw_bytes as u64 } else { 0 };
+        self.leaves.push(BegunLeaf { place, bytes, hasher: row.leaf.clone() });
+        place
     }
 
     /// Appends and writes a row; `boxes` are those of the sample, placed in the stored image.
@@ -220,7 +228,10 @@ impl ShardWriter {
     pub fn close(mut self) -> Result<ClosedShard> {
         self.write_arrays()?;
         let path = record_path(&self.out, &self.header.shard.name);
-        let (file, identity) = self.npz.finish()?;
+        let (file, identity) = self.npz.finish(&mut self.leaves)?;
+        for (row, leaf) in self.rows.iter_mut().zip(self.leaves) {
+            row.leaf = hex(&leaf.hasher.finish());
+        }
         let channels = self.shape.2;
         let record = Record {
             schema: SCHEMA,
