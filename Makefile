@@ -89,7 +89,7 @@ turbojpeg: ## the JPEG decoders against C libjpeg-turbo (needs cmake and nasm, w
 	@for tool in cmake nasm; do command -v $$tool >/dev/null || { echo "make turbojpeg needs $$tool to build libjpeg-turbo: install it with the system's packages" >&2; exit 1; }; done
 	cargo test --locked -p medprep-core --features turbojpeg --test turbojpeg
 
-avx512: ## the AVX-512 kernels on an emulated CPU, where the real one lacks it (Debian; 20 min)
+avx512: ## the AVX-512 kernels on an emulated CPU, where the real one lacks it (Debian; 20 to 40 min)
 	@bash scripts/avx512.sh
 
 hostile: setup ## 10,000 damaged and lying files, one by one and through both kernels

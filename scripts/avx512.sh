@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Tests of the kernels on an emulated CPU that has AVX-512 with VBMI, for machines that lack it: a small
 # Linux in the emulator Bochs runs them. Every path is compared with the scalar definition, and the best
-# with OpenCV's pixels; speed says nothing here. About 15 minutes; needs Debian's packages (installed
+# with OpenCV's pixels; speed says nothing here. 20 to 40 minutes; needs Debian's packages (installed
 # below, which needs root) and cargo.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -112,7 +112,7 @@ panic: action=fatal
 END_OF_FILE
 echo c >debugger # it stops there first: go on
 : >console.txt
-echo "booting an emulated CPU for $expected tests: about 15 minutes; console: $work/console.txt"
+echo "booting an emulated CPU for $expected tests: 20 to 40 minutes; console: $work/console.txt"
 timeout "$seconds" bochs -q -f bochsrc -rc debugger >bochs.out 2>&1 </dev/null &
 machine=$!
 trap 'kill "$machine" 2>/dev/null || true' EXIT
