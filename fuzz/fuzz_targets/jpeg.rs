@@ -6,11 +6,14 @@
 
 #![no_main]
 
+mod ours;
+
 use libfuzzer_sys::fuzz_target;
 use libjpeg_turbo_rs::{ColorSpace, PixelFormat, decode::pipeline::Decoder};
 use medprep_core::decode::jpeg_sequential::{Options, Refusal, Scratch, decode_into};
 use medprep_core::decode::{Channels, DecodeOptions, Limits, Reduction, decode};
 use medprep_core::{Cpu, ImageU8};
+use ours::no_panic;
 
 /// Small enough for thousands of files a second.
 const MAX_PIXELS: u64 = 1 << 16;
@@ -28,7 +31,8 @@ fuzz_target!(init: std::panic::set_hook(Box::new(|panic| eprintln!("{panic}"))),
         for keep_damaged in [false, true] {
             let limits = Limits { max_pixels: MAX_PIXELS, max_jpeg_scans: 20, ..Limits::default() };
             // An error or an image, never a panic.
-            let _ = decode(data, channels, &DecodeOptions { limits, keep_damaged, ..DecodeOptions::default() });
+            let options = DecodeOptions { limits, keep_damaged, ..DecodeOptions::default() };
+            let _ = no_panic(decode(data, channels, &options));
         }
     }
 });
