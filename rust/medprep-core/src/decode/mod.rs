@@ -13,6 +13,7 @@ mod exif;
 mod format;
 mod gif;
 mod guard;
+pub mod inflate;
 mod jpeg;
 mod jpeg_lossless;
 pub mod jpeg_sequential;

@@ -4,8 +4,8 @@
 use std::fmt;
 
 use ::png::{BitDepth, ColorType};
-use libdeflater::Decompressor;
 
+use super::super::inflate::Inflater;
 use super::super::{Channels, DecodeOptions};
 use super::chunks::{Header, Plain};
 use super::grey::ToGrey;
@@ -29,7 +29,7 @@ pub(super) struct Scratch {
     zeros: Vec<u8>,
     /// Rows on their way to the consumer, if they are not there as the file stores them.
     band: Vec<u8>,
-    inflater: Option<Decompressor>,
+    inflater: Inflater,
 }
 
 impl Scratch {
@@ -91,11 +91,10 @@ fn decode_plain(
     if !is_possible {
         return None;
     }
-    grow(raw, len + SLACK);
+    let padded = len.checked_add(Inflater::SLACK)?;
+    grow(raw, padded);
     grow(zeros, stride + SLACK);
-    let inflater = inflater.get_or_insert_with(Decompressor::new);
-    // Checks the Adler-32 sum; refuses more than `len` bytes.
-    if inflater.zlib_decompress(compressed, &mut raw[..len]) != Ok(len) {
+    if !inflater.inflate_zlib(cpu, compressed, &mut raw[..padded]) {
         return None;
     }
     let mut rows = Rows { data: raw, width, pixel_len: color.samples(), height, zeros };
