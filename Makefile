@@ -99,12 +99,12 @@ torture: setup ## kill training runs inside 130 of their saves; they must end wi
 	cd tests/medtrain && ../../$(BIN)/python torture.py --kills 100
 	cd tests/medtrain && ../../$(BIN)/python torture.py --kills 30 --strategy fsdp --procs 2
 
-fuzz: ## fuzz the JPEG, PNG and DICOM decoders, 60 s each (needs nightly Rust and cargo-fuzz)
+fuzz: ## fuzz the JPEG, PNG and DICOM decoders and the inflate, 60 s each (needs nightly Rust and cargo-fuzz)
 	@cargo +nightly --version >/dev/null 2>&1 || { echo 'make fuzz needs a nightly Rust: rustup toolchain install nightly' >&2; exit 1; }
 	@cargo fuzz --version >/dev/null 2>&1 || { echo 'make fuzz needs cargo-fuzz: cargo install --locked cargo-fuzz' >&2; exit 1; }
 	@cp Cargo.lock fuzz/Cargo.lock # the versions of the product; cargo adds what only the fuzzer needs
 	$(PYTHON) fuzz/seeds.py
-	for target in jpeg png dicom; do cargo +nightly fuzz run $$target -- -max_total_time=60 -max_len=65536 || exit; done
+	for target in jpeg png dicom inflate; do cargo +nightly fuzz run $$target -- -max_total_time=60 -max_len=65536 || exit; done
 
 lock: $(VENV)/.packages ## resolve requirements/*.lock and Cargo.lock anew
 	cd requirements && ../$(BIN)/uv pip compile --quiet --upgrade --generate-hashes --no-emit-index-url --no-header bootstrap.in -o bootstrap.lock

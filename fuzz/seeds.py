@@ -1,4 +1,4 @@
-"""Writes seeds: the golden JPEG and PNG files, and DICOM of every encoding made of them.
+"""Writes seeds: the golden JPEG and PNG files, DICOM of every encoding made of them, zlib streams.
 
 Run it from the root of the repository; plain Python is enough.
 """
@@ -138,6 +138,18 @@ def write(kind, name, data):
     (folder / name).write_bytes(data)
 
 
+def deflated():
+    """Streams of all kinds of blocks, behind the length of what they hold."""
+    ramp, pair = bytes(range(256)) * 2, b"ab" * 200
+    uneven = bytes(value * value % 251 % (1 + value % 19) for value in range(3000))
+    for number, data in enumerate((b"", b"a", ramp, pair, uneven, uneven + ramp + uneven)):
+        for level in (0, 1, 9):
+            for name, strategy in (("", zlib.Z_DEFAULT_STRATEGY), ("-fixed", zlib.Z_FIXED)):
+                packer = zlib.compressobj(level, zlib.DEFLATED, -15, 9, strategy)
+                stream = packer.compress(data) + packer.flush()
+                yield f"{number}-{level}{name}", struct.pack("<H", len(data)) + stream
+
+
 def size_of(jpeg):
     """(rows, columns, components) by the first frame header."""
     at = 2
@@ -182,6 +194,8 @@ def main():
         rows, columns, samples = size_of(jpeg)
         shape = {"bits": 8, "rows": rows, "columns": columns, "samples": samples}
         write("dicom", name, dicom(syntax, encapsulated(jpeg), packed=True, **shape))
+    for name, data in deflated():
+        write("inflate", name, data)
 
 
 if __name__ == "__main__":
