@@ -48,9 +48,12 @@ fn jpeg_header(bencher: Bencher) {
     bencher.bench(|| probe(&data).expect("a healthy file"));
 }
 
-/// PNGs: ours on every path, and what it cannot go below, libdeflate's inflate of the same data.
+/// PNGs on every path, and the inflate of the same data alone.
 mod png_decoders {
-    use super::{Bencher, Channels, ItemsCount, decode, image, path, paths, png};
+    use divan::counter::BytesCount;
+    use medprep_core::decode::inflate::Inflater;
+
+    use super::{Bencher, Channels, decode, image, path, paths, png};
 
     #[divan::bench(args = paths(), consts = [512, 2048], max_time = 2)]
     fn whole<const SIDE: usize>(bencher: Bencher, name: &str) {
@@ -58,12 +61,14 @@ mod png_decoders {
         path(name).force(|| decode(bencher, &data, Channels::Rgb, SIDE));
     }
 
-    #[divan::bench(args = [512, 2048], max_time = 2)]
-    fn inflate_alone(bencher: Bencher, side: usize) {
-        let (stream, mut rows) = (idat(&png(&image(side, 3))), vec![0; side * (3 * side + 1)]);
-        let mut inflater = libdeflater::Decompressor::new();
-        bencher.counter(ItemsCount::new(side * side)).bench_local(|| {
-            inflater.zlib_decompress(&stream, &mut rows).expect("a healthy stream")
+    /// On the scalar path it is libdeflate's.
+    #[divan::bench(args = paths(), consts = [512, 2048], max_time = 2)]
+    fn inflate<const SIDE: usize>(bencher: Bencher, name: &str) {
+        let stream = idat(&png(&image(SIDE, 3)));
+        let len = SIDE * (3 * SIDE + 1);
+        let (mut rows, mut inflater) = (vec![0; len + Inflater::SLACK], Inflater::default());
+        bencher.counter(BytesCount::new(len)).bench_local(|| {
+            assert!(inflater.inflate_zlib(path(name), &stream, &mut rows), "a healthy stream");
         });
     }
 

@@ -26,12 +26,11 @@ impl<'a> Bits<'a> {
     /// Makes it at least [`FULL`] bits.
     pub fn refill(&mut self) {
         let mut word = [0; 8];
-        match self.data.get(self.next..self.next + 8) {
-            Some(bytes) => word.copy_from_slice(bytes),
-            None => {
-                let rest = self.data.get(self.next..).unwrap_or_default();
-                word[..rest.len()].copy_from_slice(rest);
-            }
+        if let Some(bytes) = self.data.get(self.next..self.next + 8) {
+            word.copy_from_slice(bytes);
+        } else {
+            let rest = self.data.get(self.next..).unwrap_or_default();
+            word[..rest.len()].copy_from_slice(rest);
         }
         self.buffer |= u64::from_le_bytes(word) << self.count;
         self.next += ((63 - self.count) >> 3) as usize;

@@ -33,13 +33,13 @@ impl<const N: usize> Code<N> {
         self.counts[0] = 0;
         let (mut end, mut place) = (0, 0);
         let mut places = [0; 16];
-        for len in 1..=MAX_LEN as usize {
-            let scale = 16 - len;
-            places[len] = place;
+        for (len, first) in places.iter_mut().enumerate().skip(1) {
+            let (count, scale) = (self.counts[len], 16 - len);
+            *first = place;
             self.places[len] = u32::from(place).wrapping_sub(end >> scale);
-            end += u32::from(self.counts[len]) << scale;
+            end += u32::from(count) << scale;
             self.ends[len] = end;
-            place += self.counts[len];
+            place += count;
         }
         let is_usable = end == 1 << 16 || place == 0 || (place == 1 && self.counts[1] == 1);
         for (symbol, &len) in lens.iter().enumerate().filter(|(_, len)| **len > 0) {

@@ -43,7 +43,7 @@ pub(super) unsafe fn copy_match(mut to: *mut u8, distance: usize, length: usize)
 ///
 /// # Safety
 /// 16 bytes can be read and written.
-#[inline(always)]
+#[inline]
 pub(super) unsafe fn copy_16(from: *const u8, to: *mut u8) {
     // SAFETY: the caller's promise.
     unsafe { std::ptr::copy(from, to, 16) }

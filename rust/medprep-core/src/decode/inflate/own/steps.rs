@@ -6,7 +6,7 @@ use std::arch::x86_64::_bzhi_u64;
 use std::hint::select_unpredictable;
 
 use super::Output;
-use super::bits::Bits;
+use super::bits::{Bits, FULL};
 use super::copy::{OVERRUN, copy_16, copy_match};
 use super::entry;
 use super::table::{self, Table};
@@ -154,7 +154,7 @@ impl State<'_> {
         }
     }
 
-    /// Makes it at least 56 bits that count, and 64 that are right.
+    /// Makes it at least [`FULL`] bits that count, and 64 that are right.
     ///
     /// # Safety
     /// 8 bytes can be read from `next` on.
@@ -166,7 +166,7 @@ impl State<'_> {
             self.buffer |= word.wrapping_shl(self.count);
             self.next = self.next.add(((!self.count & 63) >> 3) as usize);
         }
-        self.count |= 56;
+        self.count |= FULL;
     }
 
     #[inline(always)]
@@ -223,7 +223,7 @@ impl State<'_> {
             let from = to.wrapping_sub(value as usize);
             // Where there is no match, the copy must not wait for what has just been stored.
             let source = select_unpredictable(length == 0, self.input, from.cast_const());
-            if (from < self.output) | (length > value) | (length > entry::MAX_LENGTH) {
+            if from < self.output || length > value || length > entry::MAX_LENGTH {
                 if entry::is_odd(entry) {
                     return Step::Odd;
                 }

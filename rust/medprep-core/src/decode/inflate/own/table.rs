@@ -25,6 +25,7 @@ pub struct Table {
 }
 
 impl Default for Table {
+    #[allow(clippy::large_stack_arrays, reason = "into a box, once a thread")]
     fn default() -> Self {
         Self {
             entries: [NOTHING; MAIN + MAIN_LEN],
