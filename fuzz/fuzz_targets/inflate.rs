@@ -29,6 +29,11 @@ fuzz_target!(|data: &[u8]| {
             let mut out = vec![0xA5; len + Inflater::SLACK];
             assert_eq!(inflater.inflate_zlib(cpu, &stream, &mut out), is_healthy, "{cpu:?}");
             assert!(!is_healthy || out[..len] == expected, "{cpu:?}");
+            out.fill(0xA5);
+            // Whatever their size.
+            if inflater.inflate_own(cpu, &stream, &mut out) {
+                assert!(is_healthy && out[..len] == expected, "{cpu:?}");
+            }
         }
     }
 });

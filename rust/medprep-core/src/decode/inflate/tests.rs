@@ -2,7 +2,7 @@
 
 use libdeflater::{CompressionLvl, Compressor, Decompressor};
 
-use super::Inflater;
+use super::{Inflater, suits_own};
 use crate::Cpu;
 
 /// As libdeflate alone has it.
@@ -20,6 +20,10 @@ fn on_every_path(stream: &[u8], len: usize) -> Option<Vec<u8>> {
         let found = inflater.inflate_zlib(cpu, stream, &mut out);
         assert_eq!(found, expected.is_some(), "{cpu:?}");
         assert!(expected.as_ref().is_none_or(|bytes| *bytes == out[..len]), "{cpu:?}");
+        out.fill(0xA5);
+        if inflater.inflate_own(cpu, stream, &mut out) {
+            assert_eq!(expected.as_deref(), Some(&out[..len]), "{cpu:?}");
+        }
     }
     expected
 }
@@ -42,6 +46,24 @@ fn a_stream_holds_what_was_put_in() {
         assert_eq!(on_every_path(&zlib(&data(), level), data().len()), Some(data()));
     }
     assert_eq!(on_every_path(&zlib(&[], 6), 0), Some(vec![]));
+}
+
+#[test]
+fn a_stream_like_a_photograph_is_inflated_by_the_own_decoder() {
+    let mut noise = 1_u32;
+    let mut next = || {
+        noise = noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (noise >> 24) as u8 % 29
+    };
+    let data: Vec<u8> = (0..90_000).map(|_| next()).collect();
+    let stream = zlib(&data, 6);
+    assert!(suits_own(&stream, data.len()));
+    assert_eq!(on_every_path(&stream, data.len()).as_ref(), Some(&data));
+    for cpu in Cpu::ALL.into_iter().filter(|cpu| cpu.is_available()) {
+        let mut out = vec![0xA5; data.len() + Inflater::SLACK];
+        let is_own = Inflater::default().inflate_own(cpu, &stream, &mut out);
+        assert_eq!(is_own, cpu != Cpu::Scalar, "{cpu:?}");
+    }
 }
 
 #[test]
