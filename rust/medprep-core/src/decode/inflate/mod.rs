@@ -72,7 +72,7 @@ fn len_without_slack(out: &[u8]) -> usize {
 /// Shorter streams are not worth the larger tables of the own decoder.
 const MIN_STREAM: usize = 1 << 15;
 /// With more bytes inflated of each, a stream is mostly long matches, which libdeflate copies faster.
-const MAX_RATIO: usize = 4;
+const MAX_RATIO: usize = 5;
 
 /// Whether the own decoder is likely to be the faster one.
 fn suits_own(stream: &[u8], len: usize) -> bool {
