@@ -22,7 +22,7 @@ fuzz_target!(|data: &[u8]| {
         let mut expected = vec![0; len];
         // Right if nothing is left over behind the blocks.
         let _ = Decompressor::new().deflate_decompress(deflated, &mut expected);
-        let stream = [&HEADER, deflated, &adler32(&expected).to_be_bytes()].concat();
+        let stream = [&HEADER[..], deflated, &adler32(&expected).to_be_bytes()].concat();
         let is_healthy = Decompressor::new().zlib_decompress(&stream, &mut expected) == Ok(len);
         let mut inflater = Inflater::default();
         for cpu in Cpu::ALL.into_iter().filter(|cpu| cpu.is_available()) {
