@@ -150,7 +150,7 @@ const MOST_KEPT_PIXELS: usize = 1 << 23;
 thread_local! {
     /// Tables and memory of [`apply`] and [`apply_to`], which would take as long to make as what they
     /// are for.
-    static CHAIN: Cell<Option<Workspace>> = const { Cell::new(None) };
+    static CHAIN: Cell<Option<Box<Workspace>>> = const { Cell::new(None) };
     /// Values of arrays with gaps or in another order: with one more large block to free, the
     /// allocator gives the memory back to the system at every call, and the page faults of the next
     /// take as long as half the work.
