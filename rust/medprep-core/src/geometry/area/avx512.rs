@@ -13,21 +13,7 @@ pub(super) unsafe fn add_rows(pass: &mut Pass<'_>) {
     // SAFETY: the caller's promise is passed on.
     unsafe {
         match (pass.plan.channels, pass.plan.taps) {
-            (3, 2) => rgb::<2>(pass),
-            (3, 3) => rgb::<3>(pass),
-            (3, 4) => rgb::<4>(pass),
-            (3, 5) => rgb::<5>(pass),
-            (3, 6) => rgb::<6>(pass),
-            (3, 7) => rgb::<7>(pass),
-            (3, 8) => rgb::<8>(pass),
-            (3, 9) => rgb::<9>(pass),
-            (3, 10) => rgb::<10>(pass),
-            (3, 11) => rgb::<11>(pass),
-            (3, 12) => rgb::<12>(pass),
-            (3, 13) => rgb::<13>(pass),
-            (3, 14) => rgb::<14>(pass),
-            (3, 15) => rgb::<15>(pass),
-            (3, _) => rgb::<0>(pass),
+            (3, taps) => avx2::by_taps!(taps, rgb(pass)),
             (_, 2) if pass.plan.is_narrow => grey_narrow::<2>(pass),
             (_, 3) if pass.plan.is_narrow => grey_narrow::<3>(pass),
             (_, 4) if pass.plan.is_narrow => grey_narrow::<4>(pass),

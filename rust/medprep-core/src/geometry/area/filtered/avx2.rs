@@ -3,7 +3,7 @@
 #[allow(clippy::wildcard_imports, reason = "dozens of intrinsics")]
 use std::arch::x86_64::*;
 
-use super::super::avx2 as ordered;
+use super::super::avx2::{self as ordered, by_taps};
 use super::super::plan::{ColumnPlan, GROUP};
 use super::Rows;
 use super::plan::{Chunk, Eight, VECTOR};
@@ -136,18 +136,8 @@ pub(super) unsafe fn sum_along(
     emit: &mut [u8],
     doubtful: &mut [u32],
 ) -> usize {
-    macro_rules! by_taps {
-        ($($taps:literal)*) => {
-            // SAFETY: the caller's promise is passed on.
-            unsafe {
-                match plan.taps {
-                    $($taps => estimate::<$taps>(plan, chunk, sums, weights, rounding, emit, doubtful),)*
-                    _ => estimate::<0>(plan, chunk, sums, weights, rounding, emit, doubtful),
-                }
-            }
-        };
-    }
-    by_taps!(2 3 4 5 6 7 8 9 10 11 12 13 14 15)
+    // SAFETY: the caller's promise is passed on.
+    unsafe { by_taps!(plan.taps, estimate(plan, chunk, sums, weights, rounding, emit, doubtful)) }
 }
 
 /// `TAPS` taps, or as many as the plan says for 0.
@@ -252,18 +242,8 @@ pub(super) unsafe fn sum_in_order(
     pairs: &[u32],
     emit: &mut [u8],
 ) {
-    macro_rules! by_taps {
-        ($($taps:literal)*) => {
-            // SAFETY: the caller's promise is passed on.
-            unsafe {
-                match plan.taps {
-                    $($taps => in_order::<$taps>(plan, rows, base, weights, pairs, emit),)*
-                    _ => in_order::<0>(plan, rows, base, weights, pairs, emit),
-                }
-            }
-        };
-    }
-    by_taps!(2 3 4 5 6 7 8 9 10 11 12 13 14 15);
+    // SAFETY: the caller's promise is passed on.
+    unsafe { by_taps!(plan.taps, in_order(plan, rows, base, weights, pairs, emit)) }
 }
 
 /// # Safety

@@ -17,7 +17,7 @@ use super::pack_pixels;
 use super::plan::{Axis, ColumnPlan, GROUP};
 use plan::{Cell, MAX_ROWS, Plan, VECTOR};
 
-/// Bytes of the source rows of one target row; with more they would not stay in the second cache.
+/// Bytes of the source rows of one target row, of which copies are held between two bands.
 const MAX_CELL_BYTES: usize = 1 << 20;
 
 /// Shrinks RGB images row by row.
