@@ -131,11 +131,13 @@ def cost_goals(rows: Sequence[dict[str, Any]], *, image_mib: float) -> list[Goal
     """Those of CPU and memory. rows: of `run_cost.cost_rows`; image_mib: the largest, decoded.
 
     What a thread may hold is a decoded image and its scratch memory; the latter is counted as
-    nothing here, so the limit is on the strict side.
+    nothing here, so the limit is on the strict side. Several processes are only there to compare.
     """
     goals = []
     for row in rows:
         threads = row["threads"]
+        if row["processes"] > 1:
+            continue
         if threads == 2:
             goals.append(
                 Goal(

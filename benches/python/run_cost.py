@@ -16,9 +16,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from data_sets import plan_data_set, repeat_files
 from medprep.errors import MedprepError
@@ -27,19 +28,30 @@ from medprep.run import RunOptions, run_shard
 from rounds import PeerError
 from workloads import Workload, describe
 
-THREADS = (1, 2)
+
+class Way(NamedTuple):
+    """How many processes at once make a data set each, with how many threads each."""
+
+    threads: int
+    processes: int = 1
+
+
+# Two processes share nothing but the machine: what they cost more than one is the machine's doing
+# (cores that share units or caches), and would be so with the best of threads.
+WAYS = (Way(threads=1), Way(threads=2), Way(threads=1, processes=2))
 FIXED_MIB = 32  # what a run may hold whatever the number of its threads
 MIB = 2**20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
-    """Runs with one number of threads.
+    """Runs one way.
 
-    cpu_seconds: of all threads. peak_bytes: the most that was resident, above the process before.
+    images: of all processes. cpu_seconds: of all threads and processes. peak_bytes: the most that
+    was resident in a process, above what it held before.
     """
 
-    threads: int
+    way: Way
     images: int
     cpu_seconds: tuple[float, ...]
     peak_bytes: tuple[int, ...]
@@ -47,7 +59,7 @@ class Cost:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunCosts:
-    """One workload; `costs` in the order of THREADS."""
+    """One workload; `costs` in the order of WAYS."""
 
     workload: Workload
     input: dict[str, Any]
@@ -63,60 +75,70 @@ def measure_run_costs(
     is_real: bool,
     progress: Callable[[str], None] = lambda line: None,
 ) -> RunCosts:
-    """Make a data set of `images` files with each number of threads, in turns.
+    """Make a data set of `images` files each way, in turns.
 
     The given files are repeated as often as that takes; one round that is not counted warms up.
     Raises PeerError when a run fails.
     """
-    found: dict[int, list[dict[str, Any]]] = {threads: [] for threads in THREADS}
+    found: dict[Way, list[list[dict[str, Any]]]] = {way: [] for way in WAYS}
+    most_threads = max(way.threads for way in WAYS)
     with tempfile.TemporaryDirectory(prefix="medprep-cost-") as folder:
         src = Path(folder) / "src"
         copies = repeat_files(files, src, images)
         for number in range(1 + rounds):
-            for threads in THREADS:
-                out = Path(folder) / f"out-{number}-{threads}"
-                out.mkdir()
-                plan_data_set(workload, src, out, len(copies), max(THREADS))
-                measured = _in_a_process(src, out, threads)
+            for way in WAYS:
+                begin = f"out-{number}-{way.threads}-{way.processes}"
+                outs = [Path(folder) / f"{begin}-{process}" for process in range(way.processes)]
+                for out in outs:
+                    out.mkdir()
+                    plan_data_set(workload, src, out, len(copies), most_threads)
+                measured = _in_processes(src, outs, way.threads)
                 if number > 0:
-                    found[threads].append(measured)
+                    found[way].append(measured)
             progress(f"{workload.name}, cost: round {number} of {rounds} (0 warms up)")
         described = describe(copies, is_real=is_real)
     costs = tuple(
         Cost(
-            threads=threads,
-            images=each[0]["images"],
-            cpu_seconds=tuple(one["cpu_seconds"] for one in each),
-            peak_bytes=tuple(one["peak_bytes"] for one in each),
+            way=way,
+            images=sum(process["images"] for process in each[0]),
+            cpu_seconds=tuple(sum(p["cpu_seconds"] for p in processes) for processes in each),
+            peak_bytes=tuple(max(p["peak_bytes"] for p in processes) for processes in each),
         )
-        for threads, each in found.items()
+        for way, each in found.items()
     )
     return RunCosts(workload=workload, input=described, costs=costs)
 
 
 def cost_rows(result: RunCosts) -> list[dict[str, Any]]:
-    """One object a number of threads.
+    """One object a way.
 
-    of_one_thread: CPU time over that of one thread; per_thread_mib: what the peak is above
-    FIXED_MIB, divided by the threads.
+    of_one_thread: CPU time per image over that of one thread; per_thread_mib: what the peak is
+    above FIXED_MIB, divided by the threads.
     """
-    medians = [statistics.median(cost.cpu_seconds) for cost in result.costs]
+    medians = [statistics.median(cost.cpu_seconds) / cost.images for cost in result.costs]
     rows = []
     for cost, cpu in zip(result.costs, medians, strict=True):
         peak_mib = max(cost.peak_bytes) / MIB
         rows.append(
             {
-                "threads": cost.threads,
-                "cpu_ms_per_image": 1000 * cpu / cost.images,
+                "threads": cost.way.threads,
+                "processes": cost.way.processes,
+                "cpu_ms_per_image": 1000 * cpu,
                 "of_one_thread": cpu / medians[0],
-                "spread": (max(cost.cpu_seconds) - min(cost.cpu_seconds)) / cpu,
+                "spread": (max(cost.cpu_seconds) - min(cost.cpu_seconds)) / cost.images / cpu,
                 "peak_mib": peak_mib,
-                "per_thread_mib": max(0.0, peak_mib - FIXED_MIB) / cost.threads,
+                "per_thread_mib": max(0.0, peak_mib - FIXED_MIB) / cost.way.threads,
                 "cpu_seconds": list(cost.cpu_seconds),
                 "peak_bytes": list(cost.peak_bytes),
             }
         )
     return rows
+
+
+def _in_processes(src: Path, outs: Sequence[Path], threads: int) -> list[dict[str, Any]]:
+    """What each of the processes measured that make `outs` at the same time."""
+    with ThreadPoolExecutor(len(outs)) as pool:
+        return list(pool.map(lambda out: _in_a_process(src, out, threads), outs))
 
 
 def _in_a_process(src: Path, out: Path, threads: int) -> dict[str, Any]:

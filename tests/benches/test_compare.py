@@ -23,7 +23,7 @@ from medprep.pipeline import Overrides
 from medprep.synth import write_dataset
 from peer_report import BEGIN, END, Report, cautions, chain_rows, data_set_rows, markdown
 from rounds import ChainResult, PeerTimes, Worker, check_pixels, compared, measure_chains
-from run_cost import FIXED_MIB, MIB, Cost, RunCosts, cost_rows, measure_run_costs
+from run_cost import FIXED_MIB, MIB, Cost, RunCosts, Way, cost_rows, measure_run_costs
 from workloads import WORKLOADS, describe, find_files
 
 pytest.importorskip("cv2", reason="OpenCV is the baseline of the comparison")
@@ -150,14 +150,16 @@ def test_input_is_described_by_shape_and_bytes_per_pixel(tmp_path):
 
 def test_costs_are_of_one_thread_and_above_what_a_run_may_hold_anyway():
     costs = (
-        Cost(threads=1, images=4, cpu_seconds=(2.0, 2.2, 1.9), peak_bytes=(MIB, 2 * MIB, MIB)),
-        Cost(threads=2, images=4, cpu_seconds=(3.0,), peak_bytes=((FIXED_MIB + 6) * MIB,)),
+        Cost(way=Way(1), images=4, cpu_seconds=(2.0, 2.2, 1.9), peak_bytes=(MIB, 2 * MIB, MIB)),
+        Cost(way=Way(2), images=4, cpu_seconds=(3.0,), peak_bytes=((FIXED_MIB + 6) * MIB,)),
+        Cost(way=Way(1, processes=2), images=8, cpu_seconds=(5.0, 4.0, 6.0), peak_bytes=(MIB,)),
     )
-    one, two = cost_rows(RunCosts(workload=PNG_512, input=INPUT, costs=costs))
+    one, two, apart = cost_rows(RunCosts(workload=PNG_512, input=INPUT, costs=costs))
     assert (one["cpu_ms_per_image"], one["of_one_thread"]) == (500.0, 1.0)
     assert one["spread"] == pytest.approx(0.15)
     assert (one["peak_mib"], one["per_thread_mib"]) == (2.0, 0.0)
     assert (two["of_one_thread"], two["per_thread_mib"]) == (1.5, 3.0)
+    assert (apart["of_one_thread"], apart["spread"]) == (1.25, 0.4)
 
 
 def told(result, path):
@@ -197,8 +199,9 @@ def test_goals_of_data_sets_are_against_the_same_number_of_threads(data_set):
 
 def test_goals_of_cpu_and_memory_allow_an_image_for_every_thread():
     costs = (
-        Cost(threads=1, images=4, cpu_seconds=(2.0,), peak_bytes=((FIXED_MIB + 1) * MIB,)),
-        Cost(threads=2, images=4, cpu_seconds=(2.2,), peak_bytes=((FIXED_MIB + 9) * MIB,)),
+        Cost(way=Way(1), images=4, cpu_seconds=(2.0,), peak_bytes=((FIXED_MIB + 1) * MIB,)),
+        Cost(way=Way(2), images=4, cpu_seconds=(2.2,), peak_bytes=((FIXED_MIB + 9) * MIB,)),
+        Cost(way=Way(1, processes=2), images=8, cpu_seconds=(9.0,), peak_bytes=(MIB,)),
     )
     rows = cost_rows(RunCosts(workload=PNG_512, input=INPUT, costs=costs))
     found = cost_goals(rows, image_mib=4.0)
@@ -381,15 +384,15 @@ def test_the_cost_of_a_run_explains_itself_and_names_wrong_words(tmp_path, capsy
 def test_the_cost_of_a_run_is_measured_in_a_process_of_its_own(tiny, report):
     files = find_files(PNG_512, tiny, tiny, 3, generated=3)
     measured = measure_run_costs(PNG_512, files, images=5, rounds=2, is_real=True)
-    assert [(cost.threads, cost.images) for cost in measured.costs] == [(1, 5), (2, 5)]
+    runs = [(Way(1), 5), (Way(2), 5), (Way(1, processes=2), 10)]
+    assert [(cost.way, cost.images) for cost in measured.costs] == runs
     for cost in measured.costs:
         assert len(cost.cpu_seconds) == len(cost.peak_bytes) == 2
         assert min(cost.cpu_seconds) > 0 and min(cost.peak_bytes) > 0
     page = markdown(dataclasses.replace(report, run_costs=[measured]), None)
     assert "### PNG 512 -> 224, CPU and memory of `medprep shard`" in page
-    assert "| threads | CPU ms/image | spread | of one thread's | peak MiB |" in page.replace(
-        "  ", " "
-    )
+    assert "| 2 processes at once |" in page
+    assert "| run | CPU ms/image | spread | of one thread's | peak MiB |" in page.replace("  ", " ")
 
 
 def test_images_are_made_up_where_no_folder_has_them(tmp_path):
