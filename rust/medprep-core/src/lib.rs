@@ -9,6 +9,8 @@ pub mod engine;
 pub mod error;
 pub mod geometry;
 pub mod image;
+#[cfg(target_arch = "x86_64")]
+mod intrinsics;
 mod panics;
 pub mod photometric;
 pub mod pipeline;

@@ -6,6 +6,7 @@ use std::arch::x86_64::*;
 
 use super::tables::Forward;
 use super::{BLOCK, InverseTables, fitted};
+use crate::intrinsics::multiply_high_512;
 use crate::photometric::lut::x86 as lut;
 
 macro_rules! kernels {
@@ -48,7 +49,9 @@ macro_rules! kernels {
             #[target_feature(enable = $features)]
             fn load_floats(table: &[f32; 32]) -> [__m512; 2] {
                 // SAFETY: 32 floats are two registers.
-                unsafe { [_mm512_loadu_ps(table.as_ptr()), _mm512_loadu_ps(table.as_ptr().add(16))] }
+                unsafe {
+                    [_mm512_loadu_ps(table.as_ptr()), _mm512_loadu_ps(table.as_ptr().add(16))]
+                }
             }
 
             /// The table of cube roots, computed: index 0..=2040 -> 32768 f.
@@ -118,9 +121,22 @@ macro_rules! kernels {
                 let b = _mm512_or_si512(b0, _mm512_slli_epi32::<16>(b1));
                 let (rg0, rg1, b) = (look_up(table, rg0), look_up(table, rg1), look_up(table, b));
                 let even = _mm512_setr_epi32(
-                    0x0002_0000, 0x0006_0004, 0x000A_0008, 0x000E_000C, 0x0012_0010, 0x0016_0014,
-                    0x001A_0018, 0x001E_001C, 0x0022_0020, 0x0026_0024, 0x002A_0028, 0x002E_002C,
-                    0x0032_0030, 0x0036_0034, 0x003A_0038, 0x003E_003C,
+                    0x0002_0000,
+                    0x0006_0004,
+                    0x000A_0008,
+                    0x000E_000C,
+                    0x0012_0010,
+                    0x0016_0014,
+                    0x001A_0018,
+                    0x001E_001C,
+                    0x0022_0020,
+                    0x0026_0024,
+                    0x002A_0028,
+                    0x002E_002C,
+                    0x0032_0030,
+                    0x0036_0034,
+                    0x003A_0038,
+                    0x003E_003C,
                 );
                 let f = |c: [i16; 3]| {
                     let low = cube_root(fit, row(rg0, b, [c[0], c[1]], [c[2], 0]));
@@ -196,20 +212,6 @@ macro_rules! kernels {
                 }
             }
 
-            /// The upper halves of unsigned 16-bit products, as the one instruction it is: the compiler
-            /// widens this product to 32 bits otherwise.
-            #[inline]
-            #[target_feature(enable = $features)]
-            fn multiply_high(a: __m512i, b: __m512i) -> __m512i {
-                let product;
-                // SAFETY: no memory is touched, and the features are there.
-                unsafe {
-                    std::arch::asm!("vpmulhuw {}, {}, {}", lateout(zmm_reg) product, in(zmm_reg) a, in(zmm_reg) b,
-                        options(pure, nomem, nostack, preserves_flags));
-                }
-                product
-            }
-
             /// X or Z on the linear branch, i <= 3390: trunc(108 i / 841) - 290.
             #[inline]
             #[target_feature(enable = $features)]
@@ -223,7 +225,8 @@ macro_rules! kernels {
                 );
                 let quotient = _mm512_add_epi16(quotient, _mm512_srai_epi16::<15>(rest));
                 let zero = _mm512_setzero_si512();
-                let signed = _mm512_mask_sub_epi16(quotient, _mm512_movepi16_mask(i), zero, quotient);
+                let signed =
+                    _mm512_mask_sub_epi16(quotient, _mm512_movepi16_mask(i), zero, quotient);
                 _mm512_sub_epi16(signed, _mm512_set1_epi16(290))
             }
 
@@ -237,7 +240,8 @@ macro_rules! kernels {
                 let segment = _mm512_mask_srli_epi16::<3>(segment, is_fine, light);
                 let offset = _mm512_slli_epi16::<9>(light);
                 let offset = _mm512_mask_slli_epi16::<13>(offset, is_fine, light);
-                let of = |table: &[__m512i; 2]| _mm512_permutex2var_epi16(table[0], segment, table[1]);
+                let of =
+                    |table: &[__m512i; 2]| _mm512_permutex2var_epi16(table[0], segment, table[1]);
                 let slope = _mm512_sub_epi16(of(&fit.b), _mm512_mulhi_epu16(offset, of(&fit.c)));
                 let value = _mm512_add_epi16(of(&fit.a), _mm512_mulhi_epu16(offset, slope));
                 _mm512_srli_epi16::<8>(value)
@@ -282,7 +286,7 @@ macro_rules! kernels {
                 let iz2 = _mm512_adds_epu16(iz, iz);
                 let qz = _mm512_mulhi_epu16(iz2, iz2);
                 // Z needs 17 bits: Z >> 2 and Z & 3.
-                let mut z_high = multiply_high(qz, iz);
+                let mut z_high = multiply_high_512(qz, iz);
                 let mut z_low = _mm512_srli_epi16::<14>(_mm512_mullo_epi16(qz, iz));
                 let x_lines = _mm512_cmple_epi16_mask(ix, word(3390));
                 let z_lines = _mm512_cmple_epi16_mask(iz, word(3390));
@@ -290,11 +294,11 @@ macro_rules! kernels {
                     x = _mm512_mask_mov_epi16(x, x_lines, line(ix));
                     let z = line(iz);
                     z_high = _mm512_mask_srai_epi16::<2>(z_high, z_lines, z);
-                    z_low =
-                        _mm512_mask_mov_epi16(z_low, z_lines, _mm512_and_si512(z, word(3)));
+                    z_low = _mm512_mask_mov_epi16(z_low, z_lines, _mm512_and_si512(z, word(3)));
                 }
                 let xy = [_mm512_unpacklo_epi16(x, y), _mm512_unpackhi_epi16(x, y)];
-                let z = [_mm512_unpacklo_epi16(z_high, z_low), _mm512_unpackhi_epi16(z_high, z_low)];
+                let z =
+                    [_mm512_unpacklo_epi16(z_high, z_low), _mm512_unpackhi_epi16(z_high, z_low)];
                 let channel = |c: [i32; 3]| {
                     let pair =
                         |low: i32, high: i32| _mm512_set1_epi32((low & 0xFFFF) | (high << 16));
@@ -343,7 +347,10 @@ macro_rules! kernels {
                     for (rgb, ((l, a), b)) in pixels {
                         let [r, g, b] = inverse32(&fit, l, a, b);
                         let rg = _mm512_or_si512(r, _mm512_slli_epi16::<8>(g));
-                        store_pixels([lut::$look_up_bytes(&table, rg), lut::$look_up_bytes(&table, b)], rgb);
+                        store_pixels(
+                            [lut::$look_up_bytes(&table, rg), lut::$look_up_bytes(&table, b)],
+                            rgb,
+                        );
                     }
                 } else {
                     for (rgb, ((l, a), b)) in pixels {
@@ -363,9 +370,8 @@ macro_rules! kernels {
                 // Twelve bytes a lane: pixels 0-3, 8-11, 16-19, 24-27 and the others.
                 let low = _mm512_shuffle_epi8(_mm512_unpacklo_epi16(rg, b), pack);
                 let high = _mm512_shuffle_epi8(_mm512_unpackhi_epi16(rg, b), pack);
-                let first = _mm512_setr_epi32(
-                    0, 1, 2, 16, 17, 18, 4, 5, 6, 20, 21, 22, 8, 9, 10, 24,
-                );
+                let first =
+                    _mm512_setr_epi32(0, 1, 2, 16, 17, 18, 4, 5, 6, 20, 21, 22, 8, 9, 10, 24);
                 let second =
                     _mm512_setr_epi32(25, 26, 12, 13, 14, 28, 29, 30, 0, 0, 0, 0, 0, 0, 0, 0);
                 // SAFETY: 64 and 32 bytes of 96.

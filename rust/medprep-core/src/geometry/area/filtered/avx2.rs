@@ -7,6 +7,7 @@ use super::super::avx2::{self as ordered, by_taps};
 use super::super::plan::{ColumnPlan, GROUP};
 use super::Rows;
 use super::plan::{Chunk, Eight, VECTOR};
+use crate::intrinsics::multiply_high_256;
 
 /// How the sums of a target row become values.
 #[derive(Clone, Copy)]
@@ -32,27 +33,9 @@ struct Columns {
 #[target_feature(enable = "avx2,fma")]
 fn parts(rows: [__m256i; 2], weights: [__m256i; 2]) -> Columns {
     let high = _mm256_set1_epi16(0xFF00_u16 as i16);
-    let even = |i: usize| product(_mm256_slli_epi16::<8>(rows[i]), weights[i]);
-    let odd = |i: usize| product(_mm256_and_si256(rows[i], high), weights[i]);
+    let even = |i: usize| multiply_high_256(_mm256_slli_epi16::<8>(rows[i]), weights[i]);
+    let odd = |i: usize| multiply_high_256(_mm256_and_si256(rows[i], high), weights[i]);
     Columns { even: _mm256_avg_epu16(even(0), even(1)), odd: _mm256_avg_epu16(odd(0), odd(1)) }
-}
-
-/// `_mm256_mulhi_epu16`, which the compiler widens to 32 bits when it sees what is multiplied.
-#[inline]
-#[target_feature(enable = "avx2,fma")]
-fn product(left: __m256i, right: __m256i) -> __m256i {
-    let product: __m256i;
-    // SAFETY: an instruction of AVX2, from registers to a register.
-    unsafe {
-        std::arch::asm!(
-            "vpmulhuw {product}, {left}, {right}",
-            product = lateout(ymm_reg) product,
-            left = in(ymm_reg) left,
-            right = in(ymm_reg) right,
-            options(pure, nomem, nostack, preserves_flags),
-        );
-    }
-    product
 }
 
 /// `whole + parts / 128` as floats, 65536 times as large, in the order of the columns.

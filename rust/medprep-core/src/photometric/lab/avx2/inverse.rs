@@ -5,20 +5,7 @@ use std::arch::x86_64::*;
 
 use super::super::{BLOCK, InverseTables, fitted, scalar};
 use super::{Nibbles, Quadratics, load_nibbles, opaque, pair, quadratic, store16};
-
-/// The upper halves of unsigned 16-bit products, as the one instruction it is: the compiler
-/// widens this product to 32 bits otherwise.
-#[inline]
-#[target_feature(enable = "avx2,fma")]
-fn multiply_high(a: __m256i, b: __m256i) -> __m256i {
-    let product;
-    // SAFETY: no memory is touched, and the features are there.
-    unsafe {
-        std::arch::asm!("vpmulhuw {}, {}, {}", lateout(ymm_reg) product, in(ymm_reg) a, in(ymm_reg) b,
-            options(pure, nomem, nostack, preserves_flags));
-    }
-    product
-}
+use crate::intrinsics::multiply_high_256;
 
 /// X or Z on the linear branch, i <= 3390: trunc(108 i / 841) - 290.
 #[inline]
@@ -65,7 +52,7 @@ fn xyz16(l: __m256i, y: __m256i, a: __m256i, b: __m256i) -> Xyz {
     let iz2 = _mm256_adds_epu16(iz, iz);
     let qz = _mm256_mulhi_epu16(iz2, iz2);
     // Z needs 17 bits: Z >> 2 and Z & 3.
-    let mut z_high = multiply_high(qz, iz);
+    let mut z_high = multiply_high_256(qz, iz);
     let mut z_low = _mm256_srli_epi16::<14>(_mm256_mullo_epi16(qz, iz));
     let x_lines = _mm256_cmpgt_epi16(word(3391), ix);
     let z_lines = _mm256_cmpgt_epi16(word(3391), iz);
