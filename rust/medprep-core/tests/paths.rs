@@ -102,7 +102,9 @@ fn area_equals_the_definition_where_many_sums_lie_at_a_half() {
     let mut random = Random(11);
     let mut resizer = AreaResizer::default();
     // Source and target; sums are whole multiples of 1/16, 1/64, 1/256 (all parts of rows and columns
-    // exact in binary), then of no such number.
+    // exact in binary), then of no such number. The last ones are at the limits of sums in integers:
+    // 155, 257 and 259 parts down, with all values 255, and weights of 64, 63 and more taps than are
+    // written out.
     let shapes = [
         ([240, 320], [60, 240]),
         ([320, 240], [240, 60]),
@@ -110,23 +112,23 @@ fn area_equals_the_definition_where_many_sums_lie_at_a_half() {
         ([128, 512], [56, 224]),
         ([333, 401], [97, 101]),
         ([700, 90], [31, 40]),
+        ([310, 310], [64, 64]),
+        ([257, 400], [64, 30]),
+        ([259, 400], [64, 30]),
+        ([128, 254], [63, 127]),
+        ([64, 500], [60, 13]),
     ];
     for (case, ([h, w], [height, width])) in shapes.into_iter().enumerate() {
-        for kind in 0..4 {
+        for kind in 0..5 {
             let mut src = random.image(h, w, 3);
             let (data, row_len) = (src.data_mut(), 3 * w);
             for (i, value) in data.iter_mut().enumerate() {
                 *value = match kind {
                     0 => *value,
-                    1 => {
-                        if *value < 128 {
-                            0
-                        } else {
-                            255
-                        }
-                    }
+                    1 => 255 * (*value >> 7),
                     2 => (i / row_len + i % row_len) as u8,
-                    _ => *value % 2 + 200,
+                    3 => *value % 2 + 200,
+                    _ => 255,
                 };
             }
             let mut expected = ImageU8::zeros(height, width, 3);

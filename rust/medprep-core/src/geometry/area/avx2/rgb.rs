@@ -236,6 +236,27 @@ impl Along {
         Two { starts: [start(0), start(1)], weights }
     }
 
+    /// Any two outputs.
+    ///
+    /// # Safety
+    /// The plan has both, padding included.
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    pub unsafe fn any_outputs(&self, plan: &ColumnPlan, outputs: [usize; 2]) -> Two {
+        let weight = |of: usize| {
+            // SAFETY: the caller's promise.
+            let [left, right] =
+                outputs.map(|output| unsafe { _mm_set1_ps(*plan.ends[of].as_ptr().add(output)) });
+            let weight = _mm256_set_m128(right, left);
+            [weight, _mm256_mul_ps(weight, _mm256_set1_ps(TWO23))]
+        };
+        let weights =
+            Weights { first: weight(0), last: [weight(1), weight(2)], middle: self.middle };
+        // SAFETY: the caller's promise.
+        let starts = outputs.map(|output| unsafe { *plan.start.as_ptr().add(output) as usize });
+        Two { starts, weights }
+    }
+
     /// `TAPS` taps, or `taps` for 0.
     ///
     /// # Safety

@@ -2,20 +2,24 @@
 //!
 //! What is wanted is OpenCV's sum of floats rounded to 8 bits, and that needs the sum itself only
 //! where it lies next to a half. So each value is estimated first, in whichever order and arithmetic
-//! is fast, with a proved bound of the error ([`plan`]): down the columns in 16-bit integers, then
-//! along the rows in floats. An estimate further than the bound from the nearest half rounds to
-//! OpenCV's value. The few others are summed again in OpenCV's order.
+//! is fast, with a proved bound of the error: in whole numbers where the ratios allow it
+//! ([`integers`]), else down the columns in 16-bit integers and along the rows in floats ([`floats`]).
+//! An estimate further than the bound from the nearest half rounds to OpenCV's value. The few others
+//! are summed again in OpenCV's order.
 //!
 //! J. R. Shewchuk, "Adaptive precision floating-point arithmetic and fast robust geometric predicates",
 //! Discrete & Computational Geometry 18 (1997), has the idea.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
-mod plan;
+mod cells;
+mod floats;
+mod integers;
 
-use super::pack_pixels;
 use super::plan::{Axis, ColumnPlan, GROUP};
-use plan::{Cell, MAX_ROWS, Plan, VECTOR};
+use cells::{Cell, MAX_ROWS, Plan, VECTOR};
+use floats::Floats;
+use integers::{Integers, PAD};
 
 /// Bytes of the source rows of one target row, of which copies are held between two bands.
 const MAX_CELL_BYTES: usize = 1 << 20;
@@ -24,16 +28,22 @@ const MAX_CELL_BYTES: usize = 1 << 20;
 #[derive(Debug, Default)]
 pub(super) struct Filtered {
     plan: Plan,
+    /// How this shape is estimated.
+    is_whole: bool,
+    integers: Integers,
+    floats: Floats,
     row_len: usize,
     /// Source rows received so far.
     received: usize,
     /// Copies of the last rows received, of which target rows still to come are made.
     held: Vec<u8>,
-    /// The sums of a chunk's columns.
+    /// The sums of a chunk's columns, for estimates in floats.
     sums: Vec<f32>,
-    /// A target row, four bytes per pixel.
+    /// The same for integers.
+    whole_sums: Vec<i16>,
+    /// A target row and some bytes more.
     emit: Vec<u8>,
-    /// Pairs of outputs to be summed again.
+    /// Outputs to be summed again.
     doubtful: Vec<u32>,
     /// Ends of the rows of a cell, padded.
     tails: Vec<u8>,
@@ -69,17 +79,31 @@ impl Filtered {
         if most_rows * row_len > MAX_CELL_BYTES {
             return false;
         }
+        self.is_whole = self.integers.fill(axes, &self.plan.cells, columns);
+        if !self.is_whole && !self.floats.fill(&self.plan.cells, columns) {
+            return false;
+        }
         self.row_len = row_len;
+        self.make_room(columns);
+        true
+    }
+
+    fn make_room(&mut self, columns: &ColumnPlan) {
         let outputs = columns.start.len();
         self.emit.clear();
-        self.emit.resize(4 * outputs, 0);
+        self.emit.resize(3 * outputs + 4, 0);
         self.doubtful.clear();
-        self.doubtful.resize(outputs / 2, 0);
+        self.doubtful.resize(outputs + 1, 0);
         let vectors = self.plan.chunks.iter().map(|chunk| chunk.vectors).max().unwrap_or(0);
+        // Outputs read `taps` pixels from their start, and some values more.
+        let len = vectors * VECTOR + 3 * columns.taps + 2;
         self.sums.clear();
-        // Outputs read `taps` pixels from their start, and one value more.
-        self.sums.resize(vectors * VECTOR + 3 * columns.taps + 1, 0.0);
-        true
+        self.whole_sums.clear();
+        if self.is_whole {
+            self.whole_sums.resize(PAD + len, 0);
+        } else {
+            self.sums.resize(len, 0.0);
+        }
     }
 
     /// Begins an image of the planned shape.
@@ -118,7 +142,8 @@ impl Filtered {
                 };
             }
             let rows = Rows { all: &all[..cell.rows()], cell: &cell };
-            self.make_row(columns, &rows, &mut dst[*finished * dst_stride..][..len]);
+            let out = &mut dst[*finished * dst_stride..][..len];
+            self.make_row(columns, &rows, *finished, out);
             *finished += 1;
         }
         self.held = held;
@@ -132,34 +157,16 @@ impl Filtered {
     }
 
     /// Makes one target row.
-    fn make_row(&mut self, columns: &ColumnPlan, rows: &Rows<'_>, out: &mut [u8]) {
-        let mut doubts = 0;
-        #[cfg(target_arch = "x86_64")]
-        for chunk in &self.plan.chunks {
-            // SAFETY: every vector path includes AVX2 and FMA, and `start` found it available. The
-            // rows are `row_len` long, for which the chunks were planned, and so were the lists
-            // (`plan`).
-            unsafe {
-                avx2::sum_down(rows, chunk, &mut self.sums);
-                doubts += avx2::sum_along(
-                    columns,
-                    chunk,
-                    &self.sums,
-                    &self.plan.weights,
-                    avx2::Rounding {
-                        weight: rows.cell.weight,
-                        offset: self.plan.offset(rows.cell),
-                        doubt: self.plan.doubt(),
-                    },
-                    &mut self.emit,
-                    &mut self.doubtful[doubts..],
-                );
-            }
-        }
+    fn make_row(&mut self, columns: &ColumnPlan, rows: &Rows<'_>, target: usize, out: &mut [u8]) {
+        let doubts = if self.is_whole {
+            self.estimate_whole(columns, rows, target)
+        } else {
+            self.estimate(columns, rows)
+        };
         if doubts > 0 {
             self.settle(columns, rows, doubts);
         }
-        pack_pixels(&self.emit[..4 * columns.outputs], out);
+        out.copy_from_slice(&self.emit[..out.len()]);
         for (output, weights) in &columns.odd {
             let start = columns.start[*output] as usize;
             for channel in 0..3 {
@@ -168,11 +175,54 @@ impl Filtered {
         }
     }
 
+    /// Estimates a target row in integers. Returns how many of its outputs are doubtful.
+    fn estimate_whole(&mut self, columns: &ColumnPlan, rows: &Rows<'_>, target: usize) -> usize {
+        let mut doubts = 0;
+        #[cfg(target_arch = "x86_64")]
+        for chunk in &self.plan.chunks {
+            let integers = &self.integers;
+            let weights = integers.down(target);
+            // SAFETY: every vector path includes AVX2 and FMA, and `start` found it available. The
+            // rows are `row_len` long, for which the chunks were planned, and so were the lists
+            // (`plan`).
+            unsafe {
+                let (bias, sums) = (integers.rounding.bias, &mut self.whole_sums);
+                avx2::sum_whole_down(rows.all, weights, bias, chunk, sums);
+                let doubtful = &mut self.doubtful[doubts..];
+                doubts +=
+                    avx2::sum_whole_along(columns, chunk, sums, integers, &mut self.emit, doubtful);
+            }
+        }
+        doubts
+    }
+
+    /// [`Filtered::estimate_whole`] in floats.
+    fn estimate(&mut self, columns: &ColumnPlan, rows: &Rows<'_>) -> usize {
+        let mut doubts = 0;
+        #[cfg(target_arch = "x86_64")]
+        for chunk in &self.plan.chunks {
+            // SAFETY: as in `estimate_whole`.
+            unsafe {
+                avx2::sum_down(rows, chunk, &mut self.sums);
+                doubts += avx2::sum_along(
+                    columns,
+                    chunk,
+                    &self.sums,
+                    &self.floats.weights,
+                    self.floats.rounding(rows.cell),
+                    &mut self.emit,
+                    &mut self.doubtful[doubts..],
+                );
+            }
+        }
+        doubts
+    }
+
     /// Sums the doubtful outputs again, as OpenCV does.
     fn settle(&mut self, columns: &ColumnPlan, rows: &Rows<'_>, doubts: usize) {
         let doubtful = &self.doubtful[..doubts];
         let inside = columns.reach.partition_point(|&reach| reach <= self.row_len);
-        let is_inside = |&pair: &u32| (pair as usize) < inside * GROUP / 2;
+        let is_inside = |&output: &u32| (output as usize) < inside * GROUP;
         let (inner, outer) = doubtful.split_at(doubtful.partition_point(is_inside));
         let mut weights = [0.0; MAX_ROWS];
         for (place, weight) in weights.iter_mut().zip(rows.cell.weights()) {
@@ -180,7 +230,7 @@ impl Filtered {
         }
         let weights = &weights[..rows.all.len()];
         #[cfg(target_arch = "x86_64")]
-        // SAFETY: as in `make_row`; loads for the inner pairs end inside the rows.
+        // SAFETY: as in `estimate_whole`; loads for the inner outputs end inside the rows.
         unsafe {
             avx2::sum_in_order(columns, rows.all, 0, weights, inner, &mut self.emit);
         }

@@ -1,4 +1,4 @@
-//! Which source rows make a target row, in the arithmetic of the estimate, and how wrong it may be.
+//! Which source rows make a target row, and which columns are summed at a time.
 
 use super::super::plan::{Axis, ColumnPlan, GROUP};
 
@@ -66,36 +66,7 @@ impl Cell {
         let whole = std::iter::repeat_n(self.weight, self.whole);
         edge(self.top).into_iter().chain(whole).chain(edge(self.bottom))
     }
-
-    /// By how much the parts are smaller than the weights, all rows together and a whole row counting
-    /// 1, and the sum of the differences without their signs.
-    fn part_errors(&self) -> [f64; 2] {
-        let error = |edge: Edge| {
-            f64::from(edge.weight) / f64::from(self.weight) - f64::from(edge.part) / 65536.0
-        };
-        let (top, bottom) = (error(self.top), error(self.bottom));
-        [top + bottom, top.abs() + bottom.abs()]
-    }
-
-    /// How far a sum over the rows may be off, once its [`Cell::offset`] is added.
-    fn error(&self) -> f64 {
-        PART_ROUNDING + MIDDLE * self.part_errors()[1]
-    }
-
-    /// What to add to a sum over the rows so that it may be too small by as much as too large: as if
-    /// all values were in the middle of their range.
-    fn offset(&self) -> f64 {
-        MIDDLE * self.part_errors()[0] - PART_OFFSET
-    }
 }
-
-/// Half the largest value.
-const MIDDLE: f64 = 127.5;
-
-/// Sums over the parts of two rows, in 1/128, see [`super::avx2`]: two products rounded down to
-/// 1/256 and their mean rounded up, so they are off by more than -1 and at most +1/2.
-const PART_OFFSET: f64 = -0.25 / 128.0;
-const PART_ROUNDING: f64 = 0.75 / 128.0;
 
 /// Some groups of outputs and the columns they read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -107,25 +78,26 @@ pub(super) struct Chunk {
     pub vectors: usize,
 }
 
-/// All an estimate needs to know of the shapes.
+/// What one rounding of a float is off by at most: 2^-24 of a sum, and none is above 257.
+///
+/// OpenCV's sum has fewer than rows + columns + 8 one after the other.
+pub(super) const FLOAT_ROUNDING: f64 = 257.0 / (1 << 24) as f64;
+
+/// With more than this every third value would have to be summed again.
+pub(super) const MAX_ERROR: f64 = 0.05;
+
+/// Source pixels per target pixel: with fewer, to sum in order is as fast.
+const MIN_SHRINKING: f64 = 5.0;
+
+/// The cells and chunks of a shape.
 #[derive(Debug, Default)]
 pub(super) struct Plan {
-    /// One for each target row.
     pub cells: Vec<Cell>,
     pub chunks: Vec<Chunk>,
-    /// For each pair of outputs the weights of the first tap, the last but one and the last.
-    pub weights: Vec<[Eight; 3]>,
-    /// How far an estimate may be from OpenCV's sum, in 1/65536.
-    margin: i32,
 }
 
-/// The weights of two outputs, four times each.
-#[derive(Debug, Clone, Copy)]
-#[repr(align(32))]
-pub(super) struct Eight(pub [f32; 8]);
-
 impl Plan {
-    /// Plans an image; false if estimates would be no use.
+    /// Plans images of a shape; false if estimates would be no use.
     pub fn fill(
         &mut self,
         [rows, columns_axis]: [&Axis; 2],
@@ -146,22 +118,7 @@ impl Plan {
             self.cells.push(cell);
         }
         self.fill_chunks(columns, row_len);
-        self.fill_weights(columns);
-        let error = self.error(columns);
-        self.margin = (error * 65536.0).ceil() as i32 + 1;
-        error < MAX_ERROR
-    }
-
-    /// How far an estimate may be from OpenCV's sum.
-    ///
-    /// Every rounding of a float is off by at most 2^-24 of the result; OpenCV's sum and the estimate
-    /// each have fewer than rows + columns + 8 one after the other, and no sum is above 257.
-    fn error(&self, columns: &ColumnPlan) -> f64 {
-        let rows = self.cells.iter().map(Cell::rows).max().unwrap_or(0);
-        let floats = 2.0 * 257.0 * (rows + columns.taps + 8) as f64 / f64::from(1 << 24);
-        let parts = |cell: &Cell| f64::from(cell.weight) * cell.error();
-        // The weights along a row add up to 1, or 1/1000 of a pixel less.
-        1.002 * self.cells.iter().map(parts).fold(0.0, f64::max) + floats
+        true
     }
 
     fn fill_chunks(&mut self, columns: &ColumnPlan, row_len: usize) {
@@ -179,32 +136,4 @@ impl Plan {
             next = last + 1;
         }
     }
-
-    fn fill_weights(&mut self, columns: &ColumnPlan) {
-        let pairs = [0, 1, 2].map(|of| columns.ends[of].as_chunks::<2>().0);
-        self.weights.clear();
-        self.weights.extend((0..pairs[0].len()).map(|pair| {
-            pairs.map(|of| {
-                let [left, right] = of[pair];
-                Eight([left, left, left, left, right, right, right, right])
-            })
-        }));
-    }
-
-    /// What to add to 65536 times an estimate: then its upper half is rounded, and where its lower half
-    /// is below [`Plan::doubt`], that may be wrong.
-    pub fn offset(&self, cell: &Cell) -> f32 {
-        32768.0 + self.margin as f32 + (65536.0 * f64::from(cell.weight) * cell.offset()) as f32
-    }
-
-    /// See [`Plan::offset`].
-    pub fn doubt(&self) -> i32 {
-        2 * self.margin
-    }
 }
-
-/// Source pixels per target pixel: with fewer, to sum in order is as fast.
-const MIN_SHRINKING: f64 = 5.0;
-
-/// With more than this every third value would have to be summed again.
-const MAX_ERROR: f64 = 0.05;

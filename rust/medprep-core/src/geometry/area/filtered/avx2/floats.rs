@@ -3,22 +3,13 @@
 #[allow(clippy::wildcard_imports, reason = "dozens of intrinsics")]
 use std::arch::x86_64::*;
 
-use super::super::avx2::{self as ordered, by_taps};
-use super::super::plan::{ColumnPlan, GROUP};
-use super::Rows;
-use super::plan::{Chunk, Eight, VECTOR};
+use super::super::super::avx2::by_taps;
+use super::super::super::plan::{ColumnPlan, GROUP};
+use super::super::Rows;
+use super::super::cells::{Chunk, VECTOR};
+use super::super::floats::{Eight, Rounding};
+use super::packed;
 use crate::intrinsics::multiply_high_256;
-
-/// How the sums of a target row become values.
-#[derive(Clone, Copy)]
-pub(super) struct Rounding {
-    /// The weight of a whole row.
-    pub weight: f32,
-    /// What to add to 65536 times a value, so that its upper half is rounded.
-    pub offset: f32,
-    /// Lower halves below this are doubtful.
-    pub doubt: i32,
-}
 
 /// The even and the odd columns of a vector, as 16-bit words.
 #[derive(Clone, Copy)]
@@ -68,7 +59,7 @@ fn joined(whole: Columns, parts: Columns) -> [__m256; 4] {
 /// # Safety
 /// AVX2 and FMA are there; the chunk was planned for rows as long, and `sums` has its vectors.
 #[target_feature(enable = "avx2,fma")]
-pub(super) unsafe fn sum_down(rows: &Rows<'_>, chunk: &Chunk, sums: &mut [f32]) {
+pub(in super::super) unsafe fn sum_down(rows: &Rows<'_>, chunk: &Chunk, sums: &mut [f32]) {
     let [(top, top_part), (bottom, bottom_part)] = rows.edges();
     let weights = [_mm256_set1_epi16(top_part as i16), _mm256_set1_epi16(bottom_part as i16)];
     let whole = rows.whole();
@@ -103,14 +94,14 @@ pub(super) unsafe fn sum_down(rows: &Rows<'_>, chunk: &Chunk, sums: &mut [f32]) 
     }
 }
 
-/// Estimates a chunk's outputs from the sums of its columns: bytes into `emit`, four per output, and
-/// into `doubtful` the pairs of outputs of which one may be wrong. Returns how many of these.
+/// Estimates a chunk's outputs from the sums of its columns: three bytes each into `emit`, and into
+/// `doubtful` the outputs that may be wrong. Returns how many of these.
 ///
 /// # Safety
-/// As [`sum_down`]; `emit` and `doubtful` have room for all outputs of the plan, or what is left of
-/// them.
+/// As [`sum_down`]; `emit` has room for all outputs of the plan and 4 bytes more, `doubtful` for all
+/// and one more, or what is left of them.
 #[target_feature(enable = "avx2,fma")]
-pub(super) unsafe fn sum_along(
+pub(in super::super) unsafe fn sum_along(
     plan: &ColumnPlan,
     chunk: &Chunk,
     sums: &[f32],
@@ -184,10 +175,11 @@ unsafe fn estimate<const TAPS: usize>(
         });
         // A branch: a store without a known address would hold up the next loads.
         if has_pixels(_mm256_or_ps(is_doubtful[0], is_doubtful[1])) {
-            for (i, is_doubtful) in is_doubtful.into_iter().enumerate() {
-                // SAFETY: no pair is put there twice, and there is room for all that are left.
-                unsafe { *doubtful.as_mut_ptr().add(doubts) = (2 * four + i) as u32 };
-                doubts = doubts.wrapping_add(usize::from(has_pixels(is_doubtful)));
+            let [left, right] = is_doubtful.map(|values| _mm256_movemask_ps(values));
+            for (i, mask) in [left, left >> 4, right, right >> 4].into_iter().enumerate() {
+                // SAFETY: no output is put there twice, and there is room for all that are left.
+                unsafe { *doubtful.as_mut_ptr().add(doubts) = (4 * four + i) as u32 };
+                doubts = doubts.wrapping_add(usize::from(mask & 0b0111 != 0));
             }
         }
         let words = _mm256_packs_epi32(
@@ -196,10 +188,10 @@ unsafe fn estimate<const TAPS: usize>(
         );
         let bytes = _mm256_packus_epi16(words, words);
         let (low, high) = (_mm256_castsi256_si128(bytes), _mm256_extracti128_si256::<1>(bytes));
-        // SAFETY: four outputs of the plan, four bytes each.
+        // SAFETY: four outputs of the plan, three bytes each, and four bytes more.
         unsafe {
-            let to = emit.as_mut_ptr().add(16 * four);
-            _mm_storeu_si128(to.cast(), _mm_unpacklo_epi32(low, high));
+            let to = emit.as_mut_ptr().add(12 * four);
+            _mm_storeu_si128(to.cast(), packed(_mm_unpacklo_epi32(low, high)));
         }
     }
     doubts
@@ -210,49 +202,4 @@ unsafe fn estimate<const TAPS: usize>(
 #[target_feature(enable = "avx2,fma")]
 fn has_pixels(values: __m256) -> bool {
     _mm256_movemask_ps(values) & 0b0111_0111 != 0
-}
-
-/// Sums pairs of outputs over the rows in OpenCV's order; the rows begin at `base`.
-///
-/// # Safety
-/// AVX2 and FMA are there; the rows hold all loads of the pairs' groups, and `emit` all outputs.
-#[target_feature(enable = "avx2,fma")]
-pub(super) unsafe fn sum_in_order(
-    plan: &ColumnPlan,
-    rows: &[&[u8]],
-    base: usize,
-    weights: &[f32],
-    pairs: &[u32],
-    emit: &mut [u8],
-) {
-    // SAFETY: the caller's promise is passed on.
-    unsafe { by_taps!(plan.taps, in_order(plan, rows, base, weights, pairs, emit)) }
-}
-
-/// # Safety
-/// As [`sum_in_order`].
-#[inline]
-#[target_feature(enable = "avx2,fma")]
-unsafe fn in_order<const TAPS: usize>(
-    plan: &ColumnPlan,
-    rows: &[&[u8]],
-    base: usize,
-    weights: &[f32],
-    pairs: &[u32],
-    emit: &mut [u8],
-) {
-    let along = ordered::Along::new(plan);
-    for &pair in pairs {
-        let output = 2 * pair as usize;
-        // SAFETY: the caller's promise; the pairs are of the plan.
-        unsafe {
-            let two = along.outputs(plan, output);
-            let mut sum = _mm256_setzero_ps();
-            for (row, &weight) in rows.iter().zip(weights) {
-                let value = along.sum::<TAPS>(row.as_ptr().wrapping_sub(base), &two, plan.taps);
-                sum = _mm256_add_ps(sum, _mm256_mul_ps(value, _mm256_set1_ps(weight)));
-            }
-            ordered::emit_two(emit.as_mut_ptr().add(4 * output), sum);
-        }
-    }
 }
