@@ -103,8 +103,8 @@ fn area_equals_the_definition_where_many_sums_lie_at_a_half() {
     let mut resizer = AreaResizer::default();
     // Source and target; sums are whole multiples of 1/16, 1/64, 1/256 (all parts of rows and columns
     // exact in binary), then of no such number. The last ones are at the limits of sums in integers:
-    // 155, 257 and 259 parts down, with all values 255, and weights of 64, 63 and more taps than are
-    // written out.
+    // 155, 257 and 259 parts down, with all values 255, and weights of 64, 63, more taps than are
+    // written out, and sums of 2^18 and 2^16 parts.
     let shapes = [
         ([240, 320], [60, 240]),
         ([320, 240], [240, 60]),
@@ -117,6 +117,8 @@ fn area_equals_the_definition_where_many_sums_lie_at_a_half() {
         ([259, 400], [64, 30]),
         ([128, 254], [63, 127]),
         ([64, 500], [60, 13]),
+        ([256, 1024], [63, 201]),
+        ([256, 256], [255, 63]),
     ];
     for (case, ([h, w], [height, width])) in shapes.into_iter().enumerate() {
         for kind in 0..5 {

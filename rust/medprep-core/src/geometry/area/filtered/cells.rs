@@ -83,12 +83,6 @@ pub(super) struct Chunk {
 /// OpenCV's sum has fewer than rows + columns + 8 one after the other.
 pub(super) const FLOAT_ROUNDING: f64 = 257.0 / (1 << 24) as f64;
 
-/// With more than this every third value would have to be summed again.
-pub(super) const MAX_ERROR: f64 = 0.05;
-
-/// Source pixels per target pixel: with fewer, to sum in order is as fast.
-const MIN_SHRINKING: f64 = 5.0;
-
 /// The cells and chunks of a shape.
 #[derive(Debug, Default)]
 pub(super) struct Plan {
@@ -98,15 +92,10 @@ pub(super) struct Plan {
 
 impl Plan {
     /// Plans images of a shape; false if estimates would be no use.
-    pub fn fill(
-        &mut self,
-        [rows, columns_axis]: [&Axis; 2],
-        columns: &ColumnPlan,
-        row_len: usize,
-    ) -> bool {
+    pub fn fill(&mut self, rows: &Axis, columns: &ColumnPlan, row_len: usize) -> bool {
         self.cells.clear();
         self.chunks.clear();
-        if row_len < VECTOR || rows.scale() * columns_axis.scale() < MIN_SHRINKING {
+        if row_len < VECTOR {
             return false;
         }
         let mut weights = Vec::with_capacity(MAX_ROWS);

@@ -1,7 +1,13 @@
 //! Estimates in floats along the rows, of sums down the columns in 16-bit integers: for all ratios.
 
-use super::super::plan::ColumnPlan;
-use super::cells::{Cell, Edge, FLOAT_ROUNDING, MAX_ERROR};
+use super::super::plan::{Axis, ColumnPlan};
+use super::cells::{Cell, Edge, FLOAT_ROUNDING};
+
+/// Source pixels per target pixel at least: with fewer, to sum in order is as fast.
+const MIN_SHRINKING: f64 = 5.0;
+
+/// With more than this every tenth value would have to be summed again.
+const MAX_ERROR: f64 = 0.05;
 
 /// The weights of two outputs, four times each.
 #[derive(Debug, Clone, Copy)]
@@ -30,7 +36,10 @@ pub(super) struct Rounding {
 
 impl Floats {
     /// Plans images of a shape; false if estimates would be no use.
-    pub fn fill(&mut self, cells: &[Cell], columns: &ColumnPlan) -> bool {
+    pub fn fill(&mut self, axes: [&Axis; 2], cells: &[Cell], columns: &ColumnPlan) -> bool {
+        if axes[0].scale() * axes[1].scale() < MIN_SHRINKING {
+            return false;
+        }
         self.fill_weights(columns);
         let error = error(cells, columns);
         self.margin = (error * 65536.0).ceil() as i32 + 1;

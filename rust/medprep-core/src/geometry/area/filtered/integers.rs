@@ -3,10 +3,11 @@
 //! At a ratio of `p / q` in lowest terms every weight along that axis is a whole number over `p`:
 //! 512 -> 224 is 16/7, and a target row is made of 2, 7 and 7 sixteenths of three rows, or of 6, 7
 //! and 3. Multiplied out, the sums are exact; only OpenCV's own floats can be on the wrong side of a
-//! half. In most shapes a picture comes in, such sums down the columns fit 16 bits.
+//! half. Over a power of two they cannot either: the floats are exact in any order, and nothing is in
+//! doubt. In most shapes a picture comes in, such sums down the columns fit 16 bits.
 
 use super::super::plan::{Axis, ColumnPlan, GROUP};
-use super::cells::{Cell, FLOAT_ROUNDING, MAX_ERROR};
+use super::cells::{Cell, FLOAT_ROUNDING};
 
 /// Weighted sums down the columns at most: times 255 they fit 16 bits.
 const MAX_SUM_DOWN: u32 = 257;
@@ -17,6 +18,12 @@ const MAX_TWO_DOWN: u32 = 128;
 
 /// Weighted sums along a row at most: times 2^15 they fit 31 bits.
 const MAX_SUM_ALONG: u32 = 0x7FFF;
+
+/// Weights in both directions at most for floats to be exact: times 255 they fit 24 bits.
+const MAX_EXACT_SUM: u32 = 1 << 16;
+
+/// Values to be summed again at most, as a part of all: with more, to sum all in order is as fast.
+const MAX_DOUBTFUL: f64 = 1.0 / 64.0;
 
 /// Sums of columns that may be read before the first; their values do not matter.
 pub(super) const PAD: usize = 16;
@@ -34,10 +41,13 @@ pub(super) struct Taps(pub [[i16; 2]; 8]);
 pub(super) struct Rounding {
     /// What sums down the columns begin with, so that they fit 16 bits with a sign.
     pub bias: i16,
-    /// 65536 over the sum of all weights; none if sums along the rows already are 65536 times a value.
-    pub scale: Option<f32>,
-    /// What to add to 65536 times a value, so that its upper half is rounded.
-    pub offset: f64,
+    /// Whether a scaled sum is OpenCV's own, and not 65536 times a value that may be next to it.
+    pub is_exact: bool,
+    /// One over the sum of all weights, or 65536.
+    pub scale: f32,
+    /// What to add to a scaled sum: takes the bias away; if it is 65536 times a value, its upper half is
+    /// rounded then.
+    pub offset: f32,
     /// Lower halves below this are doubtful.
     pub doubt: i16,
 }
@@ -57,35 +67,45 @@ pub(super) struct Integers {
 }
 
 impl Integers {
-    /// Plans images of a shape; false if the numbers are too large.
+    /// Plans images of a shape; false if the numbers are too large or too many values in doubt.
     pub fn fill(&mut self, axes: [&Axis; 2], cells: &[Cell], columns: &ColumnPlan) -> bool {
         let [sum_down, sum_along] = axes.map(smallest_sum);
         if sum_down > MAX_SUM_DOWN || sum_along > MAX_SUM_ALONG {
             return false;
         }
-        let all = sum_down * sum_along;
-        // Powers of two, as for 512 -> 224: no more to do for the sums.
-        let is_scaled = 65536_u32.is_multiple_of(all) && 65536 / sum_down <= MAX_SUM_ALONG;
-        let factor = if is_scaled { 65536 / all } else { 1 };
         let (Some(down), Some(along)) =
-            (self.fill_down(cells, sum_down), self.fill_along(columns, sum_along, factor))
+            (self.fill_down(cells, sum_down), self.fill_along(columns, sum_along))
         else {
             return false;
         };
+        let all = sum_down * sum_along;
+        let bias: i16 = if sum_down > MAX_TWO_DOWN { i16::MIN } else { 0 };
+        let unbias = -f64::from(bias) / f64::from(sum_down);
+        let weights = 255.0 * (down + along + down * along);
+        if weights == 0.0 && all <= MAX_EXACT_SUM {
+            // OpenCV's weights are these, multiples of `1 / all`, which must be a power of two. Each sum
+            // is such a multiple, too, and a float holds it.
+            let (scale, offset) = (1.0 / all as f32, unbias as f32);
+            self.rounding = Rounding { bias, is_exact: true, scale, offset, doubt: 0 };
+            return true;
+        }
         let rows = cells.iter().map(Cell::rows).max().unwrap_or(0);
         // OpenCV's roundings, see `FLOAT_ROUNDING`, and six of the estimate: of the sum, the scale
         // and the offset as floats, of the scaled sum, and of that as a whole number.
-        let floats = FLOAT_ROUNDING * (rows + columns.taps + 8 + 6) as f64;
-        let error = 255.0 * (down + along + down * along) + floats;
+        let error = weights + FLOAT_ROUNDING * (rows + columns.taps + 8 + 6) as f64;
         let margin = (error * 65536.0).ceil() + 1.0;
-        let bias: i16 = if sum_down > MAX_TWO_DOWN { i16::MIN } else { 0 };
+        let halves = if all.is_multiple_of(2) { 1.0 / f64::from(all) } else { 0.0 };
+        if 2.0 * margin / 65536.0 + halves > MAX_DOUBTFUL {
+            return false;
+        }
         self.rounding = Rounding {
             bias,
-            scale: (!is_scaled).then(|| (65536.0 / f64::from(all)) as f32),
-            offset: 32768.0 + margin - f64::from(bias) * 65536.0 / f64::from(sum_down),
+            is_exact: false,
+            scale: (65536.0 / f64::from(all)) as f32,
+            offset: (32768.0 + margin + 65536.0 * unbias) as f32,
             doubt: (2.0 * margin) as i16,
         };
-        error < MAX_ERROR
+        true
     }
 
     /// The weights down the columns, which add up to `sum`. Returns how far the weights of a cell are
@@ -115,8 +135,8 @@ impl Integers {
         Some(most)
     }
 
-    /// [`Integers::fill_down`] along the rows, with weights `factor` times as large.
-    fn fill_along(&mut self, columns: &ColumnPlan, sum: u32, factor: u32) -> Option<f64> {
+    /// [`Integers::fill_down`] along the rows.
+    fn fill_along(&mut self, columns: &ColumnPlan, sum: u32) -> Option<f64> {
         let between = columns.taps.saturating_sub(3);
         let (middle, middle_off) = in_parts(columns.middle, sum);
         let mut ends = Vec::with_capacity(columns.start.len());
@@ -124,7 +144,7 @@ impl Integers {
         for output in 0..columns.start.len() {
             let parts = [0, 1, 2].map(|of| in_parts(columns.ends[of][output], sum));
             let whole = parts.map(|(whole, _)| whole);
-            ends.push(whole.map(|whole| (factor * whole) as i16));
+            ends.push(whole.map(|whole| whole as i16));
             let is_made = output < columns.outputs;
             if is_made && columns.odd.iter().all(|(odd, _)| *odd != output) {
                 if whole.iter().sum::<u32>() + between as u32 * middle != sum {
@@ -134,7 +154,7 @@ impl Integers {
                 most = most.max(off + between as f64 * middle_off);
             }
         }
-        self.middle = (factor * middle) as i16;
+        self.middle = middle as i16;
         let middle = if between > 0 { self.middle } else { 0 };
         let is_odd = columns.taps % 2 == 1;
         let taps = |[first, last_but_one, last]: [i16; 3]| {

@@ -72,7 +72,7 @@ impl Filtered {
     /// Plans images of this shape; false if they are not for estimates.
     pub fn plan(&mut self, axes: [&Axis; 2], columns: &ColumnPlan) -> bool {
         let row_len = axes[1].source * columns.channels;
-        if columns.channels != 3 || !self.plan.fill(axes, columns, row_len) {
+        if columns.channels != 3 || !self.plan.fill(axes[0], columns, row_len) {
             return false;
         }
         let most_rows = self.plan.cells.iter().map(Cell::rows).max().unwrap_or(0);
@@ -80,7 +80,7 @@ impl Filtered {
             return false;
         }
         self.is_whole = self.integers.fill(axes, &self.plan.cells, columns);
-        if !self.is_whole && !self.floats.fill(&self.plan.cells, columns) {
+        if !self.is_whole && !self.floats.fill(axes, &self.plan.cells, columns) {
             return false;
         }
         self.row_len = row_len;

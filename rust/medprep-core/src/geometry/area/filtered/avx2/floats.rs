@@ -8,7 +8,6 @@ use super::super::super::plan::{ColumnPlan, GROUP};
 use super::super::Rows;
 use super::super::cells::{Chunk, VECTOR};
 use super::super::floats::{Eight, Rounding};
-use super::packed;
 use crate::intrinsics::multiply_high_256;
 
 /// The even and the odd columns of a vector, as 16-bit words.
@@ -202,4 +201,12 @@ unsafe fn estimate<const TAPS: usize>(
 #[target_feature(enable = "avx2,fma")]
 fn has_pixels(values: __m256) -> bool {
     _mm256_movemask_ps(values) & 0b0111_0111 != 0
+}
+
+/// Puts the first three bytes of each of four dwords, in 128 bits, one behind the other.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn packed(pixels: __m128i) -> __m128i {
+    let order = _mm_setr_epi8(0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14, -1, -1, -1, -1);
+    _mm_shuffle_epi8(pixels, order)
 }

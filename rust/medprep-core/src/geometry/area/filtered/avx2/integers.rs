@@ -109,7 +109,7 @@ pub(in super::super) unsafe fn sum_whole_along(
     let pairs = plan.taps.div_ceil(2);
     // SAFETY: the caller's promise is passed on.
     unsafe {
-        if integers.rounding.scale.is_none() {
+        if integers.rounding.is_exact {
             by_pairs!(pairs, estimate(plan, chunk, sums, integers, emit, doubtful), true)
         } else {
             by_pairs!(pairs, estimate(plan, chunk, sums, integers, emit, doubtful), false)
@@ -117,13 +117,13 @@ pub(in super::super) unsafe fn sum_whole_along(
     }
 }
 
-/// `PAIRS` pairs of taps, or as many as the plan says for 0; `IS_SCALED` without a scale.
+/// `PAIRS` pairs of taps, or as many as the plan says for 0.
 ///
 /// # Safety
 /// As [`sum_whole_along`].
 #[inline]
 #[target_feature(enable = "avx2,fma")]
-unsafe fn estimate<const PAIRS: usize, const IS_SCALED: bool>(
+unsafe fn estimate<const PAIRS: usize, const IS_EXACT: bool>(
     plan: &ColumnPlan,
     chunk: &Chunk,
     sums: &[i16],
@@ -133,14 +133,9 @@ unsafe fn estimate<const PAIRS: usize, const IS_SCALED: bool>(
 ) -> usize {
     let pairs = if PAIRS == 0 { plan.taps.div_ceil(2) } else { PAIRS };
     let middle = _mm256_set1_epi32(i32::from(integers.middle) * 0x1_0001);
-    let scale = _mm256_set1_ps(integers.rounding.scale.unwrap_or(1.0));
-    let offset = _mm256_set1_ps(integers.rounding.offset as f32);
-    let whole_offset = _mm256_set1_epi32(integers.rounding.offset as i32);
-    let doubt = {
-        // The lower halves of three values; the fourth is none.
-        let d = i32::from(integers.rounding.doubt);
-        _mm256_broadcastsi128_si256(_mm_setr_epi32(d, d, d, 0))
-    };
+    let scale = _mm256_set1_ps(integers.rounding.scale);
+    let offset = _mm256_set1_ps(integers.rounding.offset);
+    let doubt = doubt_of_three(integers.rounding.doubt);
     // An odd number of taps begins one pixel early, with a weight of 0.
     let early = 3 * (plan.taps % 2);
     let sums = sums.as_ptr().wrapping_add(PAD - early).wrapping_sub(chunk.from);
@@ -165,38 +160,17 @@ unsafe fn estimate<const PAIRS: usize, const IS_SCALED: bool>(
             for pair in 1..pairs - 1 {
                 sum = _mm256_add_epi32(sum, _mm256_madd_epi16(pixels(pair), middle));
             }
-            *value = if IS_SCALED {
-                _mm256_add_epi32(sum, whole_offset)
-            } else {
-                _mm256_cvtps_epi32(_mm256_fmadd_ps(_mm256_cvtepi32_ps(sum), scale, offset))
-            };
+            // Rounds halves to even, as OpenCV does.
+            *value = _mm256_cvtps_epi32(_mm256_fmadd_ps(_mm256_cvtepi32_ps(sum), scale, offset));
         }
-        let mut doubts_of = values;
-        for value in &mut doubts_of {
-            *value = _mm256_subs_epu16(doubt, *value);
-        }
-        let [a, b, c, d] = doubts_of;
-        let any = _mm256_or_si256(_mm256_or_si256(a, b), _mm256_or_si256(c, d));
-        if _mm256_testz_si256(any, any) == 0 {
-            let words = [_mm256_packs_epi32(a, b), _mm256_packs_epi32(c, d)];
-            let bytes = _mm256_packus_epi16(words[0], words[1]);
-            let is_sure = _mm256_cmpeq_epi32(bytes, _mm256_setzero_si256());
-            let mut mask = !_mm256_movemask_ps(_mm256_castsi256_ps(is_sure)) as u32 & 0xFF;
-            while mask != 0 {
-                // SAFETY: no output is put there twice, and there is room for all that are left.
-                unsafe {
-                    *doubtful.as_mut_ptr().add(doubts) =
-                        (OUTPUTS * eight) as u32 + mask.trailing_zeros();
-                }
-                doubts = doubts.wrapping_add(1);
-                mask &= mask - 1;
-            }
+        if !IS_EXACT {
+            let mask = doubtful_of(values, doubt);
+            // SAFETY: no output is put there twice, and there is room for all that are left.
+            unsafe { put_doubtful(mask, OUTPUTS * eight, doubtful, &mut doubts) };
+            values = values.map(|value| _mm256_srli_epi32::<16>(value));
         }
         let [a, b, c, d] = values;
-        let words = [
-            _mm256_blend_epi16::<0xAA>(_mm256_srli_epi32::<16>(a), b),
-            _mm256_blend_epi16::<0xAA>(_mm256_srli_epi32::<16>(c), d),
-        ];
+        let words = [_mm256_packs_epi32(a, b), _mm256_packs_epi32(c, d)];
         let pixels = packed(_mm256_packus_epi16(words[0], words[1]));
         // SAFETY: eight outputs of the plan, three bytes each, and four bytes more.
         unsafe {
@@ -206,6 +180,44 @@ unsafe fn estimate<const PAIRS: usize, const IS_SCALED: bool>(
         }
     }
     doubts
+}
+
+/// This for the lower halves of three values, and 0 for the fourth, which is none.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn doubt_of_three(doubt: i16) -> __m256i {
+    let doubt = i32::from(doubt);
+    _mm256_broadcastsi128_si256(_mm_setr_epi32(doubt, doubt, doubt, 0))
+}
+
+/// Which of eight outputs have a lower half below `doubt`, a bit each.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn doubtful_of(values: [__m256i; OUTPUTS / 2], doubt: __m256i) -> u32 {
+    let [a, b, c, d] = values.map(|value| _mm256_subs_epu16(doubt, value));
+    let any = _mm256_or_si256(_mm256_or_si256(a, b), _mm256_or_si256(c, d));
+    if _mm256_testz_si256(any, any) == 1 {
+        return 0;
+    }
+    let words = [_mm256_packs_epi32(a, b), _mm256_packs_epi32(c, d)];
+    let bytes = _mm256_packus_epi16(words[0], words[1]);
+    let is_sure = _mm256_cmpeq_epi32(bytes, _mm256_setzero_si256());
+    !_mm256_movemask_ps(_mm256_castsi256_ps(is_sure)) as u32 & 0xFF
+}
+
+/// Appends the outputs of a mask, of which the first is number `first`.
+///
+/// # Safety
+/// `doubtful` has room for as many behind the first `doubts`.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn put_doubtful(mut mask: u32, first: usize, doubtful: &mut [u32], doubts: &mut usize) {
+    while mask != 0 {
+        // SAFETY: the caller's promise.
+        unsafe { *doubtful.as_mut_ptr().add(*doubts) = first as u32 + mask.trailing_zeros() };
+        *doubts = doubts.wrapping_add(1);
+        mask &= mask - 1;
+    }
 }
 
 #[inline]
@@ -233,13 +245,12 @@ unsafe fn two_pixels(left: *const i16, right: *const i16) -> __m256i {
     }
 }
 
-/// From the three values of outputs 0 and 1, then 2 and 3, in turns, and two more each: the outputs one
-/// behind the other.
+/// Puts the first three bytes of each dword one behind the other, in 128 bits each.
 #[inline]
 #[target_feature(enable = "avx2,fma")]
-fn packed(bytes: __m256i) -> __m256i {
+fn packed(pixels: __m256i) -> __m256i {
     let order = _mm256_broadcastsi128_si256(_mm_setr_epi8(
-        0, 2, 4, 1, 3, 5, 8, 10, 12, 9, 11, 13, -1, -1, -1, -1,
+        0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14, -1, -1, -1, -1,
     ));
-    _mm256_shuffle_epi8(bytes, order)
+    _mm256_shuffle_epi8(pixels, order)
 }

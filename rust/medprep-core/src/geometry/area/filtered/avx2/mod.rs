@@ -12,14 +12,6 @@ use super::super::plan::ColumnPlan;
 pub(super) use floats::{sum_along, sum_down};
 pub(super) use integers::{sum_whole_along, sum_whole_down};
 
-/// Puts the first three bytes of each of four dwords, in 128 bits, one behind the other.
-#[inline]
-#[target_feature(enable = "avx2,fma")]
-fn packed(pixels: __m128i) -> __m128i {
-    let order = _mm_setr_epi8(0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14, -1, -1, -1, -1);
-    _mm_shuffle_epi8(pixels, order)
-}
-
 /// Sums outputs over the rows in OpenCV's order, two at a time; the rows begin at `base`.
 ///
 /// # Safety
