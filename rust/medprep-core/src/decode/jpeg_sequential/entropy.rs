@@ -38,10 +38,11 @@ pub(super) struct Work<'t> {
 /// What the loop must know of each block; lists, because their indexes need no multiplication.
 #[repr(C)]
 struct Slots<'t> {
-    /// Table for the steps of the block after the first.
-    ac: [&'t Table; MAX_BLOCKS],
+    /// Table for the steps of the block after the first. One more than blocks: the step that finds
+    /// the run at its end reads the tables too.
+    ac: [&'t Table; MAX_BLOCKS + 1],
     /// Table for the first step of the next block.
-    next_dc: [&'t Table; MAX_BLOCKS],
+    next_dc: [&'t Table; MAX_BLOCKS + 1],
     /// Place of the block's first coefficient, see [`Work::set_block`].
     base: [u32; MAX_BLOCKS],
 }
@@ -78,7 +79,7 @@ impl Default for Work<'_> {
         for (place, &natural) in places.iter_mut().zip(&NATURAL) {
             *place = u16::from(natural / 8 * 32 + natural % 8);
         }
-        let none = [&HALT; MAX_BLOCKS];
+        let none = [&HALT; MAX_BLOCKS + 1];
         Self {
             coefficients: [0; MAX_BLOCKS * 64],
             slots: Slots { ac: none, next_dc: none, base: [0; MAX_BLOCKS] },
@@ -136,12 +137,14 @@ fn decode_until_halt<'t>(
     let mut position = Position::START;
     // Zero, which is there already.
     let mut pending = Pending { places: [work.slots.base[block] as usize; 2], values: [0; 2] };
+    let mut word = load(clean, reader.next).ok_or(overrun)?;
     'refill: loop {
-        reader.refill(clean).ok_or(overrun)?;
+        reader.refill(word);
         macro_rules! take {
-            ($entry:expr, $step:expr) => {
+            ($entry:expr, $step:expr, $tables:expr) => {
                 // Only what needs the position waits for it.
                 let (entry, step): (Entry, Step) = ($entry, $step);
+                let [ac, next_dc]: [&Table; 2] = $tables;
                 debug_assert!(block < run.to);
                 // SAFETY: `block` grows only here, by one and with an entry of a table. That after
                 // block `run.to - 1` is `HALT`, which has none, so `block` is below `run.to`, which
@@ -155,40 +158,43 @@ fn decode_until_halt<'t>(
                 let places = [place(late), place(early)];
                 pending = Pending { places, values: entry.values(reader.bits) };
                 reader.skip(entry);
-                // SAFETY: as above.
-                let (ac, next_dc) = unsafe {
-                    let Slots { ac, next_dc, .. } = &work.slots;
-                    (*ac.get_unchecked(block), *next_dc.get_unchecked(block))
-                };
-                (table, position) =
-                    if_negative(entry.sign(), (next_dc, Position::START), (ac, step.next()));
-                block += usize::from(entry.sign() < 0);
+                let (ended, goes_on) = ((next_dc, Position::START), (ac, step.next()));
+                (table, position, block) = follow(entry.sign(), ended, goes_on, block);
             };
         }
         macro_rules! step {
-            () => {
+            ($($load_ahead:expr)?) => {
                 let entry = table.entry(reader.bits);
                 let step = entry.at(position);
+                // What can be loaded before the stores of the step before is: it is faster.
+                debug_assert!(block <= run.to);
+                // SAFETY: `block` is at most MAX_BLOCKS (see `take`), and the lists have one more.
+                let tables = unsafe {
+                    let Slots { ac, next_dc, .. } = &work.slots;
+                    [*ac.get_unchecked(block), *next_dc.get_unchecked(block)]
+                };
+                $($load_ahead;)?
                 pending.store(&mut work.coefficients);
                 if !step.usable() {
                     if block == run.to {
                         return Ok(reader.position());
                     }
-                    reader.refill(clean).ok_or(overrun)?;
+                    reader.refill(load(clean, reader.next).ok_or(overrun)?);
                     let entry = table
                         .usable_entry(reader.bits, position)
                         .ok_or(Refusal::Damaged("bad Huffman code"))?;
-                    take!(entry, entry.at(position));
+                    take!(entry, entry.at(position), tables);
+                    word = load(clean, reader.next).ok_or(overrun)?;
                     continue 'refill; // up to 31 bits are gone
                 }
-                take!(entry, step);
+                take!(entry, step, tables);
             };
         }
         // Written out: the compiler does not unroll a loop with such a body.
         const { assert!(STEPS == 3) };
         step!();
         step!();
-        step!();
+        step!(word = load(clean, reader.next).ok_or(overrun)?);
     }
 }
 
@@ -221,34 +227,46 @@ impl Pending {
 /// A table and the position in the block to begin with.
 type Next<'t> = (&'t Table, Position);
 
-/// One of two, chosen without a branch and without waiting for a load: the compiler would choose
-/// between the addresses of two tables and load from there, which adds the load to every step.
+/// `ended` and the block after `block` for a negative `sign`, else `goes_on` and `block`: chosen
+/// without a branch and without waiting for a load. The compiler would choose between the addresses
+/// of two tables and load from there, which adds the load to every step.
 #[inline(always)]
-fn if_negative<'t>(value: i32, negative: Next<'t>, other: Next<'t>) -> Next<'t> {
+fn follow<'t>(
+    sign: i32,
+    ended: Next<'t>,
+    goes_on: Next<'t>,
+    mut block: usize,
+) -> (&'t Table, Position, usize) {
     #[cfg(target_arch = "x86_64")]
     #[allow(clippy::pointers_in_nomem_asm_block, reason = "they are moved, not followed")]
     {
-        let mut table: *const Table = other.0;
-        let mut position = other.1.0;
-        // SAFETY: moves between registers.
+        let mut table: *const Table = goes_on.0;
+        let mut position = goes_on.1.0;
+        // SAFETY: moves between registers, and an addition of the carry, which is the sign.
         unsafe {
             std::arch::asm!(
-                "test {value:e}, {value:e}",
-                "cmovs {table}, {negative_table}",
-                "cmovs {position:e}, {negative_position:e}",
-                value = in(reg) value,
+                "bt {sign:e}, 31",
+                "cmovc {table}, {ended_table}",
+                "cmovc {position:e}, {ended_position:e}",
+                "adc {block}, 0",
+                sign = in(reg) sign,
                 table = inout(reg) table,
-                negative_table = in(reg) std::ptr::from_ref(negative.0),
+                ended_table = in(reg) std::ptr::from_ref(ended.0),
                 position = inout(reg) position,
-                negative_position = in(reg) negative.1.0,
+                ended_position = in(reg) ended.1.0,
+                block = inout(reg) block,
                 options(pure, nomem, nostack),
             );
         }
         // SAFETY: `table` is one of the two references.
-        (unsafe { &*table }, Position(position))
+        (unsafe { &*table }, Position(position), block)
     }
     #[cfg(not(target_arch = "x86_64"))]
-    std::hint::select_unpredictable(value < 0, negative, other)
+    {
+        block += usize::from(sign < 0);
+        let (table, position) = std::hint::select_unpredictable(sign < 0, ended, goes_on);
+        (table, position, block)
+    }
 }
 
 /// The next bits of the data at the top of a register.
@@ -270,13 +288,12 @@ impl Reader {
         Some(Self { bits, count: 56 - skip, next: position / 8 + 7 })
     }
 
-    /// Brings the count to 56..=63. None when the data and the slack after it are used up.
+    /// Brings the count to 56..=63 with `word`, the eight bytes at `next`.
     #[inline(always)]
-    fn refill(&mut self, clean: &[u8]) -> Option<()> {
-        self.bits |= load(clean, self.next)? >> (self.count & 63);
+    fn refill(&mut self, word: u64) {
+        self.bits |= word >> (self.count & 63);
         self.next = self.next.wrapping_add((63 - (self.count & 63)) as usize >> 3);
         self.count |= 0x38; // at least 56, and the same modulo 8
-        Some(())
     }
 
     #[inline(always)]
@@ -291,6 +308,7 @@ impl Reader {
     }
 }
 
+/// None when the data and the slack after it are used up.
 #[inline(always)]
 fn load(clean: &[u8], at: usize) -> Option<u64> {
     let bytes = clean.get(at..)?.first_chunk::<8>()?;
