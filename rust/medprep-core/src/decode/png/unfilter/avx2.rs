@@ -14,6 +14,11 @@ use std::ops::Range;
 
 use super::{Rows, SLACK};
 
+/// Which filters a group has: Paeth alone, which needs no masks, all but the mean, any.
+const PAETH: u8 = 0;
+const NO_MEAN: u8 = 1;
+const MEAN: u8 = 2;
+
 /// Rows of a lane.
 const LANE: usize = 4;
 /// Rows of a group.
@@ -75,9 +80,11 @@ unsafe fn unfilter_pixels<const LEN: usize>(rows: &mut Rows, range: Range<usize>
             };
             let lanes = [lane(first), lane(first + LANE)];
             if filters.contains(&3) {
-                group::<LEN, true>(&lanes, filters);
+                group::<LEN, MEAN>(&lanes, filters);
+            } else if filters == [4; GROUP] {
+                group::<LEN, PAETH>(&lanes, filters);
             } else {
-                group::<LEN, false>(&lanes, filters);
+                group::<LEN, NO_MEAN>(&lanes, filters);
             }
         }
     }
@@ -116,6 +123,12 @@ impl Lane {
     #[inline(always)]
     fn holds(&self, x: isize) -> bool {
         x >= LANE as isize - 1 && x + BLOCK <= self.width
+    }
+
+    /// Whether they are outside of all rows.
+    #[inline(always)]
+    fn is_clear_of(&self, x: isize) -> bool {
+        x + BLOCK <= 0 || x >= self.width + LANE as isize - 1
     }
 
     #[inline(always)]
@@ -163,7 +176,7 @@ struct State {
 /// # Safety
 /// AVX2 is there; the rows of the lanes have `width` pixels of `LEN` bytes and the slack.
 #[target_feature(enable = "avx2")]
-unsafe fn group<const LEN: usize, const HAS_MEAN: bool>(lanes: &[Lane; 2], filters: [u8; GROUP]) {
+unsafe fn group<const LEN: usize, const KIND: u8>(lanes: &[Lane; 2], filters: [u8; GROUP]) {
     let wants = |types: &[u8]| {
         let mask = |row: usize| -i32::from(types.contains(&filters[row]));
         _mm256_setr_epi32(mask(0), mask(1), mask(2), mask(3), mask(4), mask(5), mask(6), mask(7))
@@ -176,6 +189,7 @@ unsafe fn group<const LEN: usize, const HAS_MEAN: bool>(lanes: &[Lane; 2], filte
         wants_corner: wants(&[4]),
         is_mean: wants(&[3]),
     };
+    let mut outside = [[0; _]; 2];
     // The last row of a lane is three pixels behind: that may take one more block.
     let blocks = (lanes[0].width + LANE as isize - 1 + BLOCK - 1) / BLOCK;
     for block in 0..blocks + LAG {
@@ -184,12 +198,47 @@ unsafe fn group<const LEN: usize, const HAS_MEAN: bool>(lanes: &[Lane; 2], filte
         unsafe {
             if lanes[0].holds(x[0]) && lanes[1].holds(x[1]) {
                 let places = [lanes[0].places::<LEN>(x[0]), lanes[1].places::<LEN>(x[1])];
-                state = step_block::<LEN, HAS_MEAN>(places, state);
+                state = step_block::<LEN, KIND>(places, state);
             } else {
-                edge_block::<LEN, HAS_MEAN>(lanes, x, &mut state);
+                side_block::<LEN, KIND>(lanes, x, &mut outside, &mut state);
             }
         }
     }
+}
+
+/// The place of blocks outside: zeros until the lane begins, and anything once it has ended. By turns,
+/// since who reads what was just stored waits for it.
+type Outside = [u8; 16 * OUTSIDE_BLOCKS];
+const OUTSIDE_BLOCKS: usize = 8;
+
+/// A block that is not inside the rows of both lanes.
+///
+/// # Safety
+/// As [`group`].
+#[cold]
+#[inline(never)]
+#[target_feature(enable = "avx2")]
+unsafe fn side_block<const LEN: usize, const KIND: u8>(
+    lanes: &[Lane; 2],
+    x: [isize; 2],
+    outside: &mut [Outside; 2],
+    state: &mut State,
+) {
+    let mut places = [[std::ptr::null_mut(); LANE + 1]; 2];
+    for (i, (places, lane)) in places.iter_mut().zip(lanes).enumerate() {
+        let at = x[i];
+        if lane.holds(at) {
+            *places = lane.places::<LEN>(at);
+        } else if lane.is_clear_of(at) {
+            let turn = (at / BLOCK).rem_euclid(OUTSIDE_BLOCKS as isize) as usize;
+            *places = [outside[i][16 * turn..][..16].as_mut_ptr(); LANE + 1];
+        } else {
+            // SAFETY: the caller's promise.
+            return unsafe { edge_block::<LEN, KIND>(lanes, x, state) };
+        }
+    }
+    // SAFETY: the caller's promise for what is inside; the places outside have 16 bytes.
+    *state = unsafe { step_block::<LEN, KIND>(places, *state) };
 }
 
 /// A block that is not all inside the rows, by way of a copy in which the pixels outside are 0.
@@ -199,7 +248,7 @@ unsafe fn group<const LEN: usize, const HAS_MEAN: bool>(lanes: &[Lane; 2], filte
 #[cold]
 #[inline(never)]
 #[target_feature(enable = "avx2")]
-unsafe fn edge_block<const LEN: usize, const HAS_MEAN: bool>(
+unsafe fn edge_block<const LEN: usize, const KIND: u8>(
     lanes: &[Lane; 2],
     x: [isize; 2],
     state: &mut State,
@@ -217,7 +266,7 @@ unsafe fn edge_block<const LEN: usize, const HAS_MEAN: bool>(
         [r0, r1, r2, r3, above].map(|bytes| bytes.as_mut_ptr())
     });
     // SAFETY: every place has 16 bytes.
-    *state = unsafe { step_block::<LEN, HAS_MEAN>(places, *state) };
+    *state = unsafe { step_block::<LEN, KIND>(places, *state) };
     for ((lane, copy), x) in lanes.iter().zip(&copies).zip(x) {
         lane.each_inside::<LEN>(x, |row, at, byte, len| {
             if row < LANE {
@@ -234,7 +283,7 @@ unsafe fn edge_block<const LEN: usize, const HAS_MEAN: bool>(
 /// AVX2 is there; every place is readable for 16 bytes and writable for a block.
 #[inline]
 #[target_feature(enable = "avx2")]
-unsafe fn step_block<const LEN: usize, const HAS_MEAN: bool>(
+unsafe fn step_block<const LEN: usize, const KIND: u8>(
     [upper, lower]: [Places; 2],
     mut state: State,
 ) -> State {
@@ -251,12 +300,16 @@ unsafe fn step_block<const LEN: usize, const HAS_MEAN: bool>(
             // step ago.
             let above = _mm256_shuffle_epi32::<{ $i * 0x55 }>(above);
             let up = _mm256_alignr_epi8::<12>(left, above);
-            let mut predicted = paeth(
-                _mm256_and_si256(left, wants_left),
-                _mm256_and_si256(up, wants_up),
-                _mm256_and_si256(corner, wants_corner),
-            );
-            if HAS_MEAN {
+            let mut predicted = if KIND == PAETH {
+                paeth(left, up, corner)
+            } else {
+                paeth(
+                    _mm256_and_si256(left, wants_left),
+                    _mm256_and_si256(up, wants_up),
+                    _mm256_and_si256(corner, wants_corner),
+                )
+            };
+            if KIND == MEAN {
                 // The instruction's mean rounds up.
                 let odd = _mm256_and_si256(_mm256_xor_si256(left, up), one);
                 let mean = _mm256_sub_epi8(_mm256_avg_epu8(left, up), odd);
@@ -274,8 +327,9 @@ unsafe fn step_block<const LEN: usize, const HAS_MEAN: bool>(
     // SAFETY: the caller's promise.
     unsafe {
         for i in 0..LANE {
-            store_block::<LEN>(upper[i], low(rows[i]));
-            store_block::<LEN>(lower[i], high(rows[i]));
+            let row = pack::<LEN>(rows[i]);
+            store_block::<LEN>(upper[i], low(row));
+            store_block::<LEN>(lower[i], high(row));
         }
     }
     state
@@ -348,33 +402,36 @@ unsafe fn load_block<const LEN: usize>(at: *const u8) -> __m128i {
     }
 }
 
-/// Stores the low `LEN` bytes of the four 32-bit values.
+/// Moves the low `LEN` bytes of the 32-bit values to the beginning of their lane.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn pack<const LEN: usize>(blocks: __m256i) -> __m256i {
+    let order = match LEN {
+        1 => _mm_setr_epi8(0, 4, 8, 12, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1),
+        2 => _mm_setr_epi8(0, 1, 4, 5, 8, 9, 12, 13, -1, -1, -1, -1, -1, -1, -1, -1),
+        3 => _mm_setr_epi8(0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14, -1, -1, -1, -1),
+        _ => return blocks,
+    };
+    _mm256_shuffle_epi8(blocks, _mm256_broadcastsi128_si256(order))
+}
+
+/// Stores a block that has been packed.
 ///
 /// # Safety
 /// `at` is writable for 4 * `LEN` bytes.
 #[inline]
 #[target_feature(enable = "avx2")]
-unsafe fn store_block<const LEN: usize>(at: *mut u8, block: __m128i) {
+unsafe fn store_block<const LEN: usize>(at: *mut u8, bytes: __m128i) {
     // SAFETY: the caller's promise; the stores are unaligned.
     unsafe {
         match LEN {
-            1 => {
-                let order =
-                    _mm_setr_epi8(0, 4, 8, 12, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1);
-                let bytes = _mm_cvtsi128_si32(_mm_shuffle_epi8(block, order));
-                at.cast::<i32>().write_unaligned(bytes);
-            }
-            2 => {
-                let order = _mm_setr_epi8(0, 1, 4, 5, 8, 9, 12, 13, -1, -1, -1, -1, -1, -1, -1, -1);
-                _mm_storel_epi64(at.cast(), _mm_shuffle_epi8(block, order));
-            }
+            1 => at.cast::<i32>().write_unaligned(_mm_cvtsi128_si32(bytes)),
+            2 => _mm_storel_epi64(at.cast(), bytes),
             3 => {
-                let order = _mm_setr_epi8(0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14, -1, -1, -1, -1);
-                let bytes = _mm_shuffle_epi8(block, order);
                 _mm_storel_epi64(at.cast(), bytes);
                 at.add(8).cast::<i32>().write_unaligned(_mm_extract_epi32::<2>(bytes));
             }
-            _ => _mm_storeu_si128(at.cast(), block),
+            _ => _mm_storeu_si128(at.cast(), bytes),
         }
     }
 }
