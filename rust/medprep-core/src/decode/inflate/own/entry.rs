@@ -29,12 +29,16 @@ pub(super) const CODE: u32 = 48;
 pub(super) const COUNT: u32 = 56;
 pub(super) const LENGTH: u32 = 58;
 
-/// Nothing, and on to literals and lengths.
-pub(super) const NOTHING: u64 = (WIDTH as u64) << 8;
+/// On to literals and lengths.
+const TO_MAIN: u64 = (WIDTH as u64) << 8;
+/// Nothing, and on to literals and lengths. It has a base, and so have literals without a match: what is
+/// copied for nothing then comes from far enough to be in memory, not from what was just stored, for which
+/// it would wait. Only near the beginning, where nothing is so far, that makes a step an odd one.
+pub(super) const NOTHING: u64 = TO_MAIN | 0x400 << BASE;
 
 /// The length of what is no step; longer than [`MAX_LENGTH`].
 const ODD_LENGTH: u64 = 31;
-const ODD: u64 = NOTHING | ODD_LENGTH << LENGTH;
+const ODD: u64 = TO_MAIN | ODD_LENGTH << LENGTH;
 /// A code word longer than the index, or none.
 pub(super) const LONG: u64 = ODD;
 /// As [`LONG`], for distances.
@@ -86,7 +90,7 @@ pub(super) fn length(base: u16, bits: u32, extra: u32) -> u64 {
 
 /// A distance, at least `base`.
 pub(super) fn distance(base: u16, bits: u32, extra: u32) -> u64 {
-    ALONE | NOTHING | u64::from(base) << BASE | u64::from(bits) << CODE | u64::from(bits + extra)
+    ALONE | TO_MAIN | u64::from(base) << BASE | u64::from(bits) << CODE | u64::from(bits + extra)
 }
 
 /// What, added to a distance without [`ALONE`], makes it a match.

@@ -2,7 +2,8 @@
 
 #![allow(clippy::inline_always, reason = "to get its caller's target features")]
 
-use std::arch::x86_64::_bzhi_u64;
+use std::arch::asm;
+use std::arch::x86_64::_bzhi_u32;
 use std::hint::select_unpredictable;
 
 use super::Output;
@@ -74,7 +75,6 @@ unsafe fn run(bits: &mut Bits, out: &mut Output, table: &Table) -> End {
     // SAFETY: places inside of the two slices, as just checked.
     let (mut state, input_end, output_end) = unsafe {
         let state = State {
-            input,
             next: input.add(bits.next),
             buffer: bits.buffer,
             count: bits.count,
@@ -99,7 +99,6 @@ unsafe fn run(bits: &mut Bits, out: &mut Output, table: &Table) -> End {
 
 /// [`Bits`] and [`Output`] in registers.
 struct State<'a> {
-    input: *const u8,
     next: *const u8,
     buffer: u64,
     /// Bits in `buffer` by its lowest 6 bits; those above are left-overs of entries.
@@ -129,27 +128,31 @@ impl State<'_> {
                             return End::OfWindow;
                         }
                         // Never between a length and its distance.
-                        break entry::LONG_DISTANCE;
+                        break Odd {
+                            entry: entry::LONG_DISTANCE,
+                            to: self.to,
+                            value: 0,
+                            length: 0,
+                        };
                     }
                     // Two steps take at most 48 bits; the look-up behind them needs 11 of the 64 there are.
                     let second = match self.step(entry) {
-                        Step::Next(next) => next,
-                        Step::Odd => break entry,
-                        Step::Damaged => return End::Damaged,
+                        Ok(next) => next,
+                        Err(odd) => break odd,
                     };
                     entry = match self.step(second) {
-                        Step::Next(next) => next,
-                        Step::Odd => break second,
-                        Step::Damaged => return End::Damaged,
+                        Ok(next) => next,
+                        Err(odd) => break odd,
                     };
                     self.refill();
                 };
                 self.refill();
-                if let Some(end) = self.odd_step(odd) {
-                    return end;
-                }
+                let after = match self.odd_step(&odd) {
+                    Ok(after) => after,
+                    Err(end) => return end,
+                };
                 self.refill();
-                entry = self.look_up(entry::NOTHING);
+                entry = self.look_up(after);
             }
         }
     }
@@ -185,7 +188,7 @@ impl State<'_> {
         // the step, though everything waits for it.
         unsafe {
             let first = self.table.entries().as_ptr().add((entry & entry::IS_MAIN) as usize / 2);
-            let index = _bzhi_u64(self.buffer, (entry >> 8) as u32);
+            let index = _bzhi_u32(self.buffer as u32, field::<8>(entry) as u32);
             first.add(index as usize).read_volatile()
         }
     }
@@ -197,65 +200,71 @@ impl State<'_> {
     #[inline(always)]
     unsafe fn value(entry: u64, buffer: u64) -> u64 {
         // SAFETY: the caller's promise.
-        let taken = unsafe { _bzhi_u64(buffer, entry as u32) };
-        let extra = taken.wrapping_shr((entry >> entry::CODE) as u32);
-        (entry >> entry::BASE & 0xFFFF).wrapping_add(extra)
-    }
-
-    /// Does what the entry says and looks up the next one.
-    ///
-    /// # Safety
-    /// The CPU has BMI2; `entry` is one of the table; [`MAX_STEP`] + [`OVERRUN`] bytes can be
-    /// written from `to` on; the input is at least 16 bytes.
-    #[inline(always)]
-    unsafe fn step(&mut self, entry: u64) -> Step {
-        let buffer = self.buffer;
-        self.skip(entry as u32);
-        // SAFETY: the caller's promise. `from` is 16 bytes of input, or bytes of the output, as it is
-        // not before it and `length` <= `value`, so that `value` > 0.
         unsafe {
-            let next = self.look_up(entry);
-            self.to.cast::<u32>().write_unaligned((entry >> 16) as u32);
-            let value = Self::value(entry, buffer);
-            let length =
-                select_unpredictable((entry as i64) < 0, self.value, entry >> entry::LENGTH);
-            let to = self.to.add((entry >> entry::COUNT & 3) as usize);
-            let from = to.wrapping_sub(value as usize);
-            // Where there is no match, the copy must not wait for what has just been stored.
-            let source = select_unpredictable(length == 0, self.input, from.cast_const());
-            if from < self.output || length > value || length > entry::MAX_LENGTH {
-                if entry::is_odd(entry) {
-                    return Step::Odd;
-                }
-                if !copy_odd(self.output, to, value as usize, length as usize) {
-                    return Step::Damaged;
-                }
-            } else {
-                copy_16(source, to);
-            }
-            self.value = value;
-            self.to = to.add(length as usize);
-            Step::Next(next)
+            let taken = _bzhi_u32(buffer as u32, entry as u32);
+            let extra = taken.wrapping_shr(field::<{ entry::CODE }>(entry) as u32);
+            u64::from(field::<{ entry::BASE }>(entry) as u16) + u64::from(extra)
         }
     }
 
-    /// A code word longer than the index, with all that belongs to it; or the end.
+    /// Does what the entry says and looks up the next one. Nothing is called here, and there is one way
+    /// out, or the state does not stay in registers.
+    ///
+    /// # Safety
+    /// The CPU has BMI2; `entry` is one of the table; [`MAX_STEP`] + [`OVERRUN`] bytes can be
+    /// written from `to` on.
+    #[inline(always)]
+    unsafe fn step(&mut self, entry: u64) -> Result<u64, Odd> {
+        let buffer = self.buffer;
+        self.skip(entry as u32);
+        // SAFETY: the caller's promise. `from` is not before the output and not behind `to`, so that what
+        // is read is bytes of the output, though perhaps of an earlier stream.
+        unsafe {
+            let next = self.look_up(entry);
+            self.to.cast::<u32>().write_unaligned(field::<16>(entry) as u32);
+            let value = Self::value(entry, buffer);
+            let length =
+                select_unpredictable((entry as i64) < 0, self.value, entry >> entry::LENGTH);
+            let to = self.to.add((field::<{ entry::COUNT }>(entry) & 3) as usize);
+            let from = to.wrapping_sub(value as usize);
+            if from < self.output || length > value || length > entry::MAX_LENGTH {
+                return Err(Odd { entry, to, value, length });
+            }
+            copy_16(from, to);
+            self.value = value;
+            self.to = to.add(length as usize);
+            Ok(next)
+        }
+    }
+
+    /// A match that no step copies; a code word longer than the index, with all that belongs to it; or the
+    /// end. Returns what says where to look up next.
     ///
     /// # Safety
     /// The CPU has BMI2; [`MAX_STEP`] + [`OVERRUN`] bytes can be written from `to` on, 20 read from
     /// `next` on.
     #[inline(always)]
-    unsafe fn odd_step(&mut self, entry: u64) -> Option<End> {
-        if entry::is_end(entry) {
-            return Some(End::OfBlock);
-        }
+    unsafe fn odd_step(&mut self, odd: &Odd) -> Result<u64, End> {
+        let entry = odd.entry;
         // SAFETY: the caller's promise.
         unsafe {
-            match entry {
+            if !entry::is_odd(entry) {
+                if !copy_odd(self.output, odd.to, odd.value as usize, odd.length as usize) {
+                    return Err(End::Damaged);
+                }
+                self.value = odd.value;
+                self.to = odd.to.add(odd.length as usize);
+                return Ok(entry);
+            }
+            if entry::is_end(entry) {
+                return Err(End::OfBlock);
+            }
+            let end = match entry {
                 entry::LONG_DISTANCE => self.distance(self.value as usize),
                 entry::LONG => self.symbol(),
                 _ => Some(End::Damaged),
-            }
+            };
+            end.map_or(Ok(entry::NOTHING), Err)
         }
     }
 
@@ -318,6 +327,22 @@ impl State<'_> {
     }
 }
 
+/// What begins at bit `AT` of an entry; above it, the rest of the entry.
+///
+/// # Safety
+/// The CPU has BMI2.
+#[inline(always)]
+unsafe fn field<const AT: u32>(entry: u64) -> u64 {
+    let turned;
+    // A shift would need a copy of the entry first, and the compiler makes one of a rotation.
+    // SAFETY: one instruction of BMI2 that computes a register from another.
+    unsafe {
+        asm!("rorx {}, {}, {}", out(reg) turned, in(reg) entry, const AT,
+            options(pure, nomem, nostack, preserves_flags));
+    }
+    turned
+}
+
 /// Copies a match that is no step; false if the distance is too large.
 ///
 /// # Safety
@@ -340,9 +365,11 @@ unsafe fn copy_odd(output: *const u8, to: *mut u8, distance: usize, length: usiz
     }
 }
 
-enum Step {
-    Next(u64),
-    /// Nothing was done, save to take the bits of an end.
-    Odd,
-    Damaged,
+/// A step that is not for the loop: bits have been taken and literals written, no more.
+struct Odd {
+    entry: u64,
+    /// Behind the literals.
+    to: *mut u8,
+    value: u64,
+    length: u64,
 }
