@@ -25,6 +25,7 @@ from medprep.errors import MedprepError
 from peers import CHAIN_PEERS
 from rounds import ChainResult, PeerError, measure_chains
 from run_cost import RunCosts, measure_run_costs
+from stage_times import StageTimes, measure_stages
 from workloads import WORKLOADS, Workload, describe, find_files
 
 SHORT_IMAGES, FULL_IMAGES = 4, 100  # at most, of each workload; generated: GENERATED_IMAGES
@@ -84,6 +85,7 @@ def run(arguments: argparse.Namespace) -> peer_report.Report:
     chains: list[ChainResult] = []
     made: list[DataSetResult] = []
     costs: list[RunCosts] = []
+    stages: list[StageTimes] = []
     with tempfile.TemporaryDirectory(prefix="medprep-compare-input-") as scratch:
         for workload in choose(arguments):
             most = arguments.images or (SHORT_IMAGES if arguments.short else FULL_IMAGES)
@@ -96,9 +98,15 @@ def run(arguments: argparse.Namespace) -> peer_report.Report:
             chains.append(
                 measure_chains(workload, files, described, rounds=rounds, core=core, progress=say)
             )
-            if workload.in_data_sets and not arguments.no_data_sets:
-                images = data_set_images(described, short=arguments.short)
-                few = max(1, rounds // 3)
+            if arguments.no_data_sets:
+                continue
+            images = data_set_images(described, short=arguments.short)
+            few = max(1, rounds // 3)
+            if not workload.is_post_chain:
+                stages.append(
+                    measure_stages(workload, files, images=images, rounds=few, progress=say)
+                )
+            if workload.in_data_sets:
                 made.append(
                     measure_data_sets(
                         workload,
@@ -123,6 +131,7 @@ def run(arguments: argparse.Namespace) -> peer_report.Report:
         chains=chains,
         data_sets=made,
         run_costs=costs,
+        stage_times=stages,
     )
 
 

@@ -24,6 +24,7 @@ from medprep.synth import write_dataset
 from peer_report import BEGIN, END, Report, cautions, chain_rows, data_set_rows, markdown
 from rounds import ChainResult, PeerTimes, Worker, check_pixels, compared, measure_chains
 from run_cost import FIXED_MIB, MIB, Cost, RunCosts, Way, cost_rows, measure_run_costs
+from stage_times import STAGES, StageTimes, measure_stages, stage_row
 from workloads import WORKLOADS, describe, find_files
 
 pytest.importorskip("cv2", reason="OpenCV is the baseline of the comparison")
@@ -379,6 +380,31 @@ def test_the_cost_of_a_run_explains_itself_and_names_wrong_words(tmp_path, capsy
     assert "SRC OUT THREADS" in capsys.readouterr().out
     assert run_cost.main([str(tmp_path / "none"), str(tmp_path), "1"]) == 1
     assert "no such file or folder" in capsys.readouterr().err
+
+
+def test_where_the_time_goes_adds_up(report):
+    rounds = (
+        {"decode": 1.0, "clahe": 0.5, "commit": 9.0},
+        {"decode": 1.2, "clahe": 0.4},
+        {"decode": 1.1, "clahe": 0.6},
+    )
+    times = StageTimes(workload=PNG_512, images=4, seconds=(2.0, 2.2, 1.9), stages=rounds)
+    row = stage_row(times)
+    assert (row["ms_per_image"], row["spread"]) == (500.0, pytest.approx(0.15))
+    assert (row["shares"]["decode"], row["shares"]["clahe"]) == (0.55, 0.25)
+    assert "commit" not in row["shares"]  # goes on beside the others
+    assert sum(row["shares"].values()) == pytest.approx(1)
+    page = markdown(dataclasses.replace(report, stage_times=[times]), None)
+    assert "| PNG 512 -> 224 | 500.00 | 15% | – | 55% | – | 25% |" in page
+    assert page.rstrip().endswith("| 20% |")
+
+
+def test_stages_are_those_that_shard_reports(tiny):
+    files = find_files(PNG_512, tiny, tiny, 3, generated=3)
+    measured = measure_stages(PNG_512, files, images=5, rounds=2)
+    assert (measured.images, len(measured.seconds), len(measured.stages)) == (5, 2, 2)
+    assert min(measured.seconds) > 0
+    assert {"decode", "resize", "close"} <= measured.stages[0].keys() <= {*STAGES, "commit"}
 
 
 def test_the_cost_of_a_run_is_measured_in_a_process_of_its_own(tiny, report):
