@@ -115,7 +115,9 @@ impl Integers {
         self.down.clear();
         let mut most = 0.0_f64;
         for cell in cells {
-            let mut pairs = vec![[0; 2]; self.pairs_down];
+            let begin = self.down.len();
+            self.down.resize(begin + self.pairs_down, [0; 2]);
+            let pairs = &mut self.down[begin..];
             let mut error = 0.0;
             for (i, weight) in cell.weights().enumerate() {
                 let (whole, off) = in_parts(weight, sum);
@@ -130,7 +132,6 @@ impl Integers {
                 return None;
             }
             most = most.max(error);
-            self.down.extend(pairs);
         }
         Some(most)
     }
@@ -139,32 +140,32 @@ impl Integers {
     fn fill_along(&mut self, columns: &ColumnPlan, sum: u32) -> Option<f64> {
         let between = columns.taps.saturating_sub(3);
         let (middle, middle_off) = in_parts(columns.middle, sum);
-        let mut ends = Vec::with_capacity(columns.start.len());
+        let parts = |output: usize| [0, 1, 2].map(|of| in_parts(columns.ends[of][output], sum));
         let mut most = 0.0_f64;
-        for output in 0..columns.start.len() {
-            let parts = [0, 1, 2].map(|of| in_parts(columns.ends[of][output], sum));
-            let whole = parts.map(|(whole, _)| whole);
-            ends.push(whole.map(|whole| whole as i16));
-            let is_made = output < columns.outputs;
-            if is_made && columns.odd.iter().all(|(odd, _)| *odd != output) {
-                if whole.iter().sum::<u32>() + between as u32 * middle != sum {
-                    return None;
-                }
-                let off: f64 = parts.iter().map(|(_, off)| off).sum();
-                most = most.max(off + between as f64 * middle_off);
+        for output in 0..columns.outputs {
+            if columns.odd.iter().any(|(odd, _)| *odd == output) {
+                continue;
             }
+            let parts = parts(output);
+            let whole: u32 = parts.iter().map(|(whole, _)| whole).sum();
+            if whole + between as u32 * middle != sum {
+                return None;
+            }
+            let off: f64 = parts.iter().map(|(_, off)| off).sum();
+            most = most.max(off + between as f64 * middle_off);
         }
         self.middle = middle as i16;
         let middle = if between > 0 { self.middle } else { 0 };
         let is_odd = columns.taps % 2 == 1;
-        let taps = |[first, last_but_one, last]: [i16; 3]| {
+        let taps = |output: usize| {
+            let [first, last_but_one, last] = parts(output).map(|(whole, _)| whole as i16);
             let begin = if is_odd { [0, first] } else { [first, middle] };
             [begin, [last_but_one, last]]
         };
         self.along.clear();
-        for outputs in ends.as_chunks::<OUTPUTS>().0 {
-            for i in 0..OUTPUTS / 2 {
-                let [left, right] = [outputs[i], outputs[i + OUTPUTS / 2]].map(taps);
+        for first in (0..columns.start.len()).step_by(OUTPUTS) {
+            for left in first..first + OUTPUTS / 2 {
+                let [left, right] = [left, left + OUTPUTS / 2].map(taps);
                 let both = |of: usize| {
                     let (l, r) = (left[of], right[of]);
                     Taps([l, l, l, l, r, r, r, r])
